@@ -1,0 +1,24 @@
+//! Plain numbers for the Certus workspace: arrays, seeds, vectorised exponentials, ordered sums, special functions.
+//!
+//! Nothing here factorises a matrix (that is `certus-linalg`) or knows a problem. Everything gives the same bits on any
+//! number of threads.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`array`] | [`Array`]: dense, n-dimensional, row-major |
+//! | [`sparse`] | [`Csr`] and [`Coo`]: validated once, then trusted |
+//! | [`seed`] | [`Seed`]: ChaCha streams split by purpose, the 64-bit mix |
+//! | [`scaled`] | [`ScaledValue`]: a number times e to a power, for what overflows |
+//! | [`sum`] | sums, dot products and block reductions in a fixed order |
+#![deny(unsafe_code)]
+
+pub mod array;
+pub mod scaled;
+pub mod seed;
+pub mod sparse;
+pub mod sum;
+
+pub use array::Array;
+pub use scaled::ScaledValue;
+pub use seed::Seed;
+pub use sparse::{Coo, Csr};

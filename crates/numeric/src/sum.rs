@@ -1,0 +1,85 @@
+//! Sums in a fixed order: the same bits on any number of threads.
+//!
+//! A sum of floats depends on its order, so the order is fixed by block sizes that are constants, never by the pool: eight
+//! lanes within a block, blocks in ascending order.
+
+use rayon::prelude::*;
+
+/// Entries in one block of a parallel reduction over a vector.
+pub const BLOCK: usize = 8192;
+
+const LANES: usize = 8;
+
+/// The sum, over eight lanes.
+pub fn sum(values: &[f64]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane += v;
+        }
+    }
+    fold(lanes) + rest.iter().sum::<f64>()
+}
+
+/// The dot product, over eight lanes of multiply then add.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline]
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "dot product of vectors of different lengths");
+    let mut lanes = [0.0; LANES];
+    let (chunks_a, chunks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder()).fold(0.0, |sum, (x, y)| sum + x * y);
+    for (x, y) in chunks_a.zip(chunks_b) {
+        for lane in 0..LANES {
+            lanes[lane] += x[lane] * y[lane];
+        }
+    }
+    fold(lanes) + rest
+}
+
+/// The Euclidean norm, safe from overflow and underflow.
+pub fn norm2(values: &[f64]) -> f64 {
+    let direct = par_dot(values, values);
+    if direct.is_finite() && direct > f64::MIN_POSITIVE / f64::EPSILON {
+        return direct.sqrt();
+    }
+    let largest = max_abs(values);
+    if largest == 0.0 || !largest.is_finite() {
+        return largest;
+    }
+    // Dividing by `largest` itself, not multiplying by its inverse: the inverse of a subnormal overflows.
+    let scaled = values.iter().map(|v| v / largest).map(|v| v * v).sum::<f64>();
+    largest * scaled.sqrt()
+}
+
+/// The largest absolute entry: 0 of nothing, NaN if any entry is.
+pub fn max_abs(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest: f64, v| if v.abs() > largest || v.is_nan() { v.abs() } else { largest })
+}
+
+/// The dot product in parallel blocks.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn par_dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "dot product of vectors of different lengths");
+    par_blocks(a.len(), BLOCK, |range| dot(&a[range.clone()], &b[range])).into_iter().sum()
+}
+
+/// `f` of each block of `0..n`, in parallel; results in ascending order of block, for a sequential reduction.
+pub fn par_blocks<R: Send>(n: usize, block: usize, f: impl Fn(std::ops::Range<usize>) -> R + Sync + Send) -> Vec<R> {
+    let range = |k: usize| k * block..n.min((k + 1) * block);
+    match n.div_ceil(block) {
+        0 => Vec::new(),
+        1 => vec![f(range(0))],
+        blocks => (0..blocks).into_par_iter().map(|k| f(range(k))).collect(),
+    }
+}
+
+fn fold(lanes: [f64; LANES]) -> f64 {
+    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+}
