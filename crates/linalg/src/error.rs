@@ -17,6 +17,16 @@ pub enum Error {
         /// The row at which it failed.
         row: usize,
     },
+    /// A matrix whose columns depend on each other where they must not.
+    #[error("{matrix} has rank {rank}, but its {cols} columns must be independent")]
+    RankDeficient {
+        /// What was factored.
+        matrix: String,
+        /// Its numerical rank.
+        rank: usize,
+        /// Its number of columns.
+        cols: usize,
+    },
     /// An eigenvalue or singular value iteration did not converge.
     #[error("the {what} of a {rows} x {cols} matrix did not converge")]
     NoConvergence {
@@ -41,6 +51,7 @@ impl Error {
         match self {
             Error::Input(input) => input.kind(),
             Error::NotPositiveDefinite { .. } => "NotPositiveDefinite",
+            Error::RankDeficient { .. } => "RankDeficient",
             Error::NoConvergence { .. } => "NoConvergence",
             Error::NonFiniteMatrix { .. } => "NonFiniteMatrix",
         }
@@ -51,6 +62,7 @@ impl Error {
         match self {
             Error::Input(input) => input.hint(),
             Error::NotPositiveDefinite { .. } => "Add a ridge to the diagonal, or remove columns that depend on each other.".into(),
+            Error::RankDeficient { .. } => "Remove columns that depend on each other, or add a ridge.".into(),
             Error::NoConvergence { .. } => "Scale rows and columns to similar norms.".into(),
             Error::NonFiniteMatrix { .. } => "Scale the data: products of its entries overflow.".into(),
         }

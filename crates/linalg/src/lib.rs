@@ -8,13 +8,19 @@
 //! | [`view`] | between [`Array`](certus_numeric::Array) and [`MatRef`] |
 //! | [`matrix`] | [`Matrix`]: data that is dense or sparse |
 //! | [`product`] | matrix products, Gram matrices, matrix times vector |
+//! | [`operator`] | [`LinearOperator`](operator::LinearOperator): dense, sparse or implicit, with a fused step for LSMR |
+//! | [`kron`] | row-major `vec`; Kronecker, Khatri-Rao and face-splitting products that are never formed |
+//! | [`solve`] | LSMR, preconditioned conjugate gradients, Lanczos extremes |
 //! | [`factor`] | Cholesky, QR, symmetric and generalised symmetric eigen, SVD |
 #![forbid(unsafe_code)]
 
 pub mod error;
 pub mod factor;
+pub mod kron;
 pub mod matrix;
+pub mod operator;
 pub mod product;
+pub mod solve;
 pub mod view;
 
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! Tests of the linear algebra.
 mod factor;
+mod kron;
 mod product;
 
 /// The value of `f`, after checking that pools of 1, 2 and 8 threads give the same bits.
