@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`cases`] | reference cases made by independent software |
 //! | [`derivative`] | gradients and Hessian-vector products against differences |
-//! | [`same_bits`] | the same bits on 1, 2 and 8 threads |
+//! | [`same_bits`](mod@same_bits) | the same bits on 1, 2 and 8 threads |
 //! | [`memory`] | the peak memory of a piece of work |
 //! | [`hostile`] | files and arrays that must be refused |
 //! | [`certificates`] | certificates whose checks can all fail |
