@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use certus_io::Source;
+use certus_numeric::Array;
+
 /// The environment variable with the folder of the cases that may not be shipped.
 pub const VARIABLE: &str = "CERTUS_CASES";
 
@@ -58,6 +61,15 @@ pub fn json(path: impl AsRef<Path>) -> serde_json::Value {
     let path = path.as_ref();
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("reference case {}: {error}", path.display()));
     serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("reference case {} is no JSON: {error}", path.display()))
+}
+
+/// The array `name` of an `.npz` or `.safetensors` file, as f64.
+///
+/// # Panics
+/// If it is missing or cannot be read.
+#[track_caller]
+pub fn array(path: impl AsRef<Path>, name: &str) -> Array {
+    certus_io::read_array(Source::named(path.as_ref(), name)).unwrap_or_else(|error| panic!("reference case: {error}"))
 }
 
 /// The numbers of a JSON array of any depth, in order; null is NaN, and strings such as `"inf"` are read as numbers.

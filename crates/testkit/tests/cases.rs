@@ -1,12 +1,25 @@
 use std::process::{Command, Output};
 
-use certus_testkit::cases::{VARIABLE, existing, external, json, numbers, shipped};
+use certus_numeric::Array;
+use certus_testkit::cases::{VARIABLE, array, existing, external, json, numbers, shipped};
 
 #[test]
 fn shipped_json_is_read_with_nulls_and_infinities() {
     let value = json(shipped(env!("CARGO_MANIFEST_DIR"), "numbers.json"));
     let x = numbers(&value["x"]);
     assert_eq!((x[0], x[1].is_nan(), x[2], x[3]), (1.0, true, f64::INFINITY, -2.5));
+}
+
+#[test]
+fn arrays_of_an_archive_are_read_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case.npz");
+    let mut writer = certus_io::NpzWriter::create(&path).unwrap();
+    writer.add("x", &Array::vector(vec![1i64, -2])).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(array(&path, "x"), Array::vector(vec![1.0, -2.0]));
+    let missing = std::panic::catch_unwind(|| array(&path, "y")).unwrap_err();
+    assert!(missing.downcast::<String>().unwrap().contains("y is not found (there is x)"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::path::Path;
 
 use certus_contract::InputError;
 use certus_numeric::Array;
@@ -51,6 +52,37 @@ fn files_are_written_and_missing_ones_are_not() {
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
             std::fs::remove_file(path).unwrap();
         }
+    }
+}
+
+/// What a system does that wants a 3 x 2 matrix of finite numbers.
+fn read(bad: &Bad, path: &Path) -> Result<(), certus_io::Error> {
+    let matrix = match (bad.extension, path.parent().is_some_and(|folder| folder.ends_with("csr"))) {
+        ("npz", false) => certus_io::read_matrix(certus_io::Source::named(path, "a"))?,
+        _ => certus_io::read_matrix(path)?,
+    };
+    let shape = [matrix.rows(), matrix.cols()];
+    if shape.contains(&0) {
+        return Err(InputError::empty("a", &shape).into());
+    }
+    matrix.require_finite("a")?;
+    let wanted = if bad.fault == Fault::Shape { [3, 2] } else { shape };
+    if shape == wanted { Ok(()) } else { Err(InputError::shape("a", &shape, "shape (3, 2)").into()) }
+}
+
+#[test]
+fn the_readers_of_the_workspace_refuse_every_file_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    for (format, files) in [("npy", npy(&good())), ("npz", npz("a", &good())), ("csr", csr()), ("mtx", mtx())] {
+        let folder = folder.path().join(format);
+        std::fs::create_dir(&folder).unwrap();
+        for bad in files {
+            let error = read(&bad, &bad.write(&folder)).expect_err(bad.name);
+            bad.assert_kind(error.kind());
+            assert!(!error.to_string().contains('\n') && error.to_string().len() < 400, "{error}");
+        }
+        std::fs::write(folder.join("good.npy"), npy_bytes(&good())).unwrap();
+        assert_eq!(certus_io::read_array(folder.join("good.npy")).unwrap(), good());
     }
 }
 
