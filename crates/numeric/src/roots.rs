@@ -5,8 +5,8 @@
 pub struct Tolerance {
     /// Half the width of the final bracket, absolute. Default 0.
     pub absolute: f64,
-    /// Half the width of the final bracket, relative to the root. Default 4.5e-16, the finest that doubles allow; smaller
-    /// values count as that.
+    /// Half the width of the final bracket, relative to the root; added to `absolute`. Default 4.4e-16, the finest that
+    /// doubles allow; smaller values count as that.
     pub relative: f64,
     /// The most values of the function. Default 200.
     pub evaluations: usize,
@@ -121,7 +121,7 @@ pub fn brent(mut f: impl FnMut(f64) -> f64, low: f64, high: f64, tolerance: Tole
             (a, b, c) = (b, c, b);
             (fa, fb, fc) = (fb, fc, fb);
         }
-        let margin = 0.5 * (tolerance.relative.max(2.0 * f64::EPSILON) * b.abs()) + tolerance.absolute.max(f64::MIN_POSITIVE);
+        let margin = tolerance.relative.max(2.0 * f64::EPSILON) * b.abs() + tolerance.absolute.max(f64::MIN_POSITIVE);
         let half = 0.5 * c - 0.5 * b;
         if fb == 0.0 || half.abs() <= margin {
             return Ok(Root { x: b, value: fb, low: b.min(c), high: b.max(c), evaluations });
@@ -153,7 +153,7 @@ fn interpolate(a: f64, b: f64, c: f64, fa: f64, fb: f64, fc: f64) -> f64 {
         return (c - b) * s / (s - 1.0);
     }
     let (q, r) = (fa / fc, fb / fc);
-    s * ((c - b) * q * (q - r) - (b - a) * (r - 1.0)) / ((q - 1.0) * (r - 1.0) * (s - 1.0))
+    -s * ((c - b) * q * (q - r) - (b - a) * (r - 1.0)) / ((q - 1.0) * (r - 1.0) * (s - 1.0))
 }
 
 /// The neighbouring doubles between which `f` changes sign: bisection to the last bit.
@@ -213,7 +213,8 @@ pub fn bisect_predicate(mut holds: impl FnMut(f64) -> bool, low: f64, high: f64)
     Some((low, high))
 }
 
-/// Widens [low, high] by `factor` of its width on the side where |f| is smaller, until f changes sign over it.
+/// Widens [low, high] by `factor` of its width on the side where |f| is smaller (on both if it is equal), until f changes sign over
+/// it.
 ///
 /// For functions that are monotone, or nearly so. The default choice of factor is 1.6.
 ///
@@ -230,19 +231,18 @@ pub fn expand_bracket(mut f: impl FnMut(f64) -> f64, low: f64, high: f64, factor
         if differ(at_low, at_high) {
             return Ok((low, high));
         }
+        // Where neither side is smaller, both widen: the values may only differ below rounding.
         let width = factor * (high - low);
-        if at_low.abs() < at_high.abs() {
-            low -= width;
-            if !low.is_finite() {
-                break;
-            }
-            at_low = evaluate(&mut f, low)?;
-        } else {
-            high += width;
-            if !high.is_finite() {
-                break;
-            }
-            at_high = evaluate(&mut f, high)?;
+        let (down, up) = (at_low.abs() <= at_high.abs(), at_high.abs() <= at_low.abs());
+        let (next_low, next_high) = (if down { low - width } else { low }, if up { high + width } else { high });
+        if !(next_low.is_finite() && next_high.is_finite()) {
+            break;
+        }
+        if down {
+            (low, at_low) = (next_low, evaluate(&mut f, next_low)?);
+        }
+        if up {
+            (high, at_high) = (next_high, evaluate(&mut f, next_high)?);
         }
     }
     if differ(at_low, at_high) { Ok((low, high)) } else { Err(RootError::NoSignChange { low, high, at_low, at_high }) }

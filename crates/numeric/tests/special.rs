@@ -1,7 +1,6 @@
 //! Special functions against tables made with mpmath to 22 digits, and their identities.
 
 use certus_numeric::special::*;
-use proptest::prelude::*;
 
 /// The rows of a table of `cases/`.
 fn rows(text: &str) -> Vec<Vec<f64>> {
@@ -38,7 +37,7 @@ fn column(text: &str, arguments: usize, value: usize) -> String {
     text.lines().filter(|line| !line.starts_with('#')).map(keep).collect::<Vec<_>>().join("\n")
 }
 
-const TOLERANCE: f64 = 1e-13;
+const TOLERANCE: f64 = 2e-14;
 
 macro_rules! one_argument {
     ($($name:ident $tolerance:expr;)*) => {$(
@@ -52,23 +51,23 @@ macro_rules! one_argument {
 
 one_argument! {
     erf 1e-15;
-    erfc 2e-15;
-    erfcx 2e-15;
+    erfc 1e-15;
+    erfcx 1e-15;
     normal_pdf 1e-15;
-    normal_sf 2e-15;
-    ln_normal_sf 2e-15;
-    mills 2e-15;
-    normal_quantile_upper 2e-15;
-    gamma 4e-15;
-    lambert_w0 2e-15;
-    lambert_wm1 2e-15;
+    normal_sf 1e-15;
+    ln_normal_sf 1e-15;
+    mills 1e-15;
+    normal_quantile_upper 1e-15;
+    gamma 1e-15;
+    lambert_w0 1e-15;
+    lambert_wm1 1e-15;
 }
 
 #[test]
 fn ln_gamma_to_its_own_size() {
     let size = |x: &[f64], value: f64| {
         let scale = if x[0] > 0.0 { value.abs() } else { 1f64.max(value.abs()).max((x[0] * x[0].abs().ln()).abs()) };
-        4e-15 * scale / value.abs()
+        2e-15 * scale / value.abs()
     };
     check("ln_gamma", include_str!("cases/ln_gamma.txt"), |x| ln_gamma(x[0]), size);
 }
@@ -80,7 +79,7 @@ fn ln_beta_near_its_zeros_too() {
 
 #[test]
 fn owens_t_relative() {
-    check("owens_t", include_str!("cases/owens_t.txt"), |x| owens_t(x[0], x[1]), |_, _| 1e-14);
+    check("owens_t", include_str!("cases/owens_t.txt"), |x| owens_t(x[0], x[1]), |_, _| 2e-15);
 }
 
 #[test]
@@ -117,12 +116,4 @@ fn student_law() {
     let tail = rows(table).iter().map(|r| format!("{:e} {:e} {:e}\n", r[0], r[1], r[2])).collect::<String>();
     check("student_sf", &tail, |x| student_sf(x[1], x[0]), |_, _| TOLERANCE);
     check("student quantiles", table, |x| student_quantile_upper(x[2], x[0]), |x, _| TOLERANCE * (1.0 + x[3]));
-}
-#[test]
-fn dbg_beta() {
-    for r in rows(include_str!("cases/beta_inc.txt")) {
-        let e = |v: f64, x: f64| if x == 0.0 { v } else { ((v - x) / x).abs() };
-        let (p, q) = (e(beta_inc(r[0], r[1], r[2]), r[3]), e(beta_inc_upper(r[0], r[1], r[2]), r[4]));
-        if !(p.max(q) < 5e-15) { println!("{r:?} {p:.2e} {q:.2e}"); }
-    }
 }

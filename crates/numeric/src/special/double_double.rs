@@ -4,8 +4,13 @@
 //! 1e-13 in the tail asks for 22 digits of it. Pairs carry about 31. Products use Dekker's splitting (1971), not a fused
 //! multiply-add, which is a slow library call on targets without that instruction.
 
-use super::coefficients::{HALF_LN_TAU, INVERSE_FACTORIAL, LN_2, STIRLING};
+use super::coefficients::{HALF_LN_TAU, LN_2, LN_TABLE, ONE_FIFTH, ONE_THIRD, STIRLING};
 use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// `LN_TABLE` holds ln(k / 128) for these k: 128 times the inverses of the fractions in [1/sqrt(2), sqrt(2)].
+const TABLE_SCALE: f64 = 128.0;
+const TABLE_START: usize = 90;
+const TABLE_END: usize = TABLE_START + LN_TABLE.len() - 1;
 
 /// `hi + lo` with |lo| at most half a unit in the last place of `hi`.
 #[derive(Clone, Copy, Debug)]
@@ -62,49 +67,38 @@ impl Dd {
         Dd { hi: self.hi * power, lo: self.lo * power }
     }
 
-    /// e^self - 1 for |self| <= 0.4.
-    fn exp_m1_small(self) -> Dd {
-        // Taylor at self / 64, then e^2x - 1 = (e^x - 1)(e^x - 1 + 2) six times.
-        let x = self.scaled(1.0 / 64.0);
-        let mut sum = Dd::pair(INVERSE_FACTORIAL[11]);
-        for n in (1..11).rev() {
-            sum = sum * x + Dd::pair(INVERSE_FACTORIAL[n]);
-        }
-        let mut power = sum * x;
-        for _ in 0..6 {
-            power = power * (power + Dd::from(2.0));
-        }
-        power
-    }
-
     /// Natural logarithm of a positive number: an absolute error of about 1e-31, or as much relative where it is above 1.
     pub(crate) fn ln(self) -> Dd {
         let (fraction, exponent) = split_exponent(self.hi);
         let x = if exponent == 0 {
             self
         } else {
-            Dd { hi: fraction, lo: self.lo * (-0.5 * f64::from(exponent)).exp2() * (-0.5 * f64::from(exponent)).exp2() }
+            let half = (-0.5 * f64::from(exponent)).exp2();
+            Dd { hi: fraction, lo: self.lo * half * half }
         };
-        // One Newton step from the double's logarithm.
-        let start = x.hi.ln();
-        let rest = (x - Dd::ONE) + x * Dd::from(-start).exp_m1_small();
-        let correction = Dd::from(start) + (rest - (rest * rest).scaled(0.5));
-        Dd::pair(LN_2) * Dd::from(f64::from(exponent)) + correction
+        // x c is near 1 for a c = k / 128 whose logarithm is tabulated; the product with so short a number is exact.
+        let k = (TABLE_SCALE / x.hi).round();
+        let c = k / TABLE_SCALE;
+        let near_one = two_product(x.hi, c);
+        let excess = two_sum(near_one.hi - 1.0, near_one.lo + x.lo * c).ln_1p_small();
+        let rest = excess - Dd::pair(LN_TABLE[(k as usize).clamp(TABLE_START, TABLE_END) - TABLE_START]);
+        if exponent == 0 { rest } else { Dd::pair(LN_2) * Dd::from(f64::from(exponent)) + rest }
     }
 
     /// ln(1 + self) with full relative accuracy; self > -1.
     pub(crate) fn ln_1p(self) -> Dd {
-        if self.hi.abs() > 1e-2 {
-            return (self + Dd::ONE).ln();
-        }
-        // 2 atanh(s) with s = x / (2 + x).
+        if self.hi.abs() > 0.006 { (self + Dd::ONE).ln() } else { self.ln_1p_small() }
+    }
+
+    /// ln(1 + self) for |self| <= 0.006: twice the inverse hyperbolic tangent of s = x / (2 + x), whose seventh power needs
+    /// no pairs.
+    fn ln_1p_small(self) -> Dd {
         let s = self / (self + Dd::from(2.0));
         let square = s * s;
-        let mut sum = Dd::ONE / Dd::from(13.0);
-        for odd in [11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
-            sum = sum * square + Dd::ONE / Dd::from(odd);
-        }
-        (sum * s).scaled(2.0)
+        let q = square.hi;
+        let tail = q * q * q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0))));
+        let series = (Dd::pair(ONE_FIFTH) * square + Dd::pair(ONE_THIRD)) * square + Dd::from(tail);
+        (s + s * series).scaled(2.0)
     }
 
     /// e^self times `factor` as a double; the factor guards against premature overflow and underflow.
@@ -135,9 +129,11 @@ fn split_exponent(x: f64) -> (f64, i32) {
 pub(crate) fn stirling_correction(x: Dd) -> Dd {
     let inverse = Dd::ONE / x;
     let square = inverse * inverse;
-    let terms = if x.hi > 100.0 { 8 } else { STIRLING.len() };
-    let mut sum = Dd::pair(STIRLING[terms - 1]);
-    for &term in STIRLING[..terms - 1].iter().rev() {
+    // From here on the terms are below 1e-13 of the sum.
+    const IN_PAIRS: usize = 5;
+    let tail = STIRLING[IN_PAIRS..].iter().rev().fold(0.0, |sum, term| sum * square.hi + term.0);
+    let mut sum = Dd::from(tail);
+    for &term in STIRLING[..IN_PAIRS].iter().rev() {
         sum = sum * square + Dd::pair(term);
     }
     sum * inverse
@@ -151,8 +147,7 @@ pub(crate) fn ln_gamma(x: Dd) -> Dd {
         product = product * shifted;
         shifted = shifted + Dd::ONE;
     }
-    let stirling =
-        (shifted - Dd::from(0.5)) * shifted.ln() - shifted + Dd::pair(HALF_LN_TAU) + stirling_correction(shifted);
+    let stirling = (shifted - Dd::from(0.5)) * shifted.ln() - shifted + Dd::pair(HALF_LN_TAU) + stirling_correction(shifted);
     if x.hi < 16.0 { stirling - product.ln() } else { stirling }
 }
 

@@ -46,12 +46,18 @@ pub fn ln_1p_minus(x: f64) -> f64 {
         return if x == f64::INFINITY { f64::NEG_INFINITY } else { x.ln_1p() - x };
     }
     // With s = x / (2 + x): ln(1 + x) = 2 atanh(s) and x = 2 s + x s, so the difference is 2 s^3 (1/3 + s^2/5 + ...) - x s.
+    const INVERSES: [f64; 13] = {
+        let mut inverses = [0.0; 13];
+        let mut i = 0;
+        while i < 13 {
+            inverses[i] = 1.0 / (27 - 2 * i) as f64;
+            i += 1;
+        }
+        inverses
+    };
     let s = x / (2.0 + x);
     let square = s * s;
-    let mut sum = 0.0;
-    for odd in (3..=27).rev().step_by(2) {
-        sum = sum * square + 1.0 / f64::from(odd);
-    }
+    let sum = INVERSES.iter().fold(0.0, |sum, inverse| sum * square + inverse);
     s * (2.0 * square * sum - x)
 }
 

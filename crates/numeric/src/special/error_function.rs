@@ -42,12 +42,12 @@ pub fn erfc(x: f64) -> f64 {
 ///
 /// Relative error below 1e-15 everywhere.
 pub fn erfcx(x: f64) -> f64 {
-    if x >= 0.0 {
+    if x.abs() <= 0.5 {
+        (1.0 - erf_central(x)) * (x * x).exp()
+    } else if x >= 0.0 {
         erfcx_upper(x)
     } else if x < -30.0 {
         f64::INFINITY
-    } else if x > -0.5 {
-        (1.0 - erf_central(x)) * (x * x).exp()
     } else {
         // e^(x^2) with an exact square of the high part of x.
         let (high, low) = split(x);

@@ -8,13 +8,13 @@ use super::tail::{Side, Tail, Tails, solve_quantile};
 use super::tail_integral::tail_integral;
 
 /// From this smaller shape on the tails are integrated.
-const LARGE_SHAPE: f64 = 20.0;
+const LARGE_SHAPE: f64 = 1000.0;
 
 /// The regularised incomplete beta function I_x(a, b): the probability that a beta variable is at most `x`.
 ///
-/// For a, b > 0 and x in [0, 1]; NaN otherwise. Relative error below 1e-13 for shapes in [1e-12, 1e10], in both far tails
-/// (down to 1e-300) too; see [`beta_inc_upper`] for 1 - I_x(a, b).
-/// Cost: three to ten microseconds.
+/// For a, b > 0 and x in [0, 1]; NaN otherwise. Relative error below 2e-14 for shapes in [1e-12, 1e8], in both far tails
+/// (down to 1e-300) too; beyond these shapes it grows slowly. See [`beta_inc_upper`] for 1 - I_x(a, b).
+/// Cost: a few microseconds.
 ///
 /// ```
 /// use certus_numeric::special::{beta_inc, beta_inc_upper};
@@ -86,17 +86,42 @@ fn public_tails(a: f64, b: f64, x: f64) -> Option<Tails> {
     } else if x == 1.0 {
         Tails::plain(1.0, 0.0)
     } else if a.max(b) > 1e60 {
-        // Either the law sits at its mean, more narrowly than doubles can say, or all its mass is at an end.
+        // The law sits at its mean more narrowly than doubles can say, unless the other shape is small; then, next to an end.
         let mean = 1.0 / (1.0 + b / a);
-        if x < mean { Tails::plain(0.0, 1.0) } else { Tails::plain(1.0, 0.0) }
+        if x < mean {
+            Tails::plain(0.0, 1.0)
+        } else if x > mean {
+            Tails::plain(1.0, 0.0)
+        } else {
+            Tails::plain(0.5, 0.5)
+        }
     } else {
-        Law::new(a, b).tails(Dd::from(x), two_sum(1.0, -x))
+        tails_at(a, b, Dd::from(x), two_sum(1.0, -x))
     })
 }
 
-/// The lower tail at a point given by its distances from 0 and 1, for shapes below 1e60.
+/// Both tails at x = 1 - y in (0, 1), for shapes below 1e60.
+fn tails_at(a: f64, b: f64, x: Dd, y: Dd) -> Tails {
+    // Below this shape pairs lose digits, but the odds of the two tails are proportional to the shape.
+    const TINY: f64 = 1e-16;
+    if b < a {
+        tails_at(b, a, y, x).swapped()
+    } else if a >= TINY {
+        Law::new(a, b).tails(x, y)
+    } else {
+        let odds = if b < TINY {
+            a / b
+        } else {
+            let tails = Law::new(TINY, b).tails(x, y);
+            tails.upper.value() / tails.lower.value() * (a / TINY)
+        };
+        Tails::plain(1.0 / (1.0 + odds), odds / (1.0 + odds))
+    }
+}
+
+/// The lower tail at a point given by its distances from 0 and 1; see [`tails_at`].
 pub(super) fn lower_tail(a: f64, b: f64, x: Dd, y: Dd) -> f64 {
-    Law::new(a, b).tails(x, y).lower.value()
+    tails_at(a, b, x, y).lower.value()
 }
 
 /// A beta law with the logarithm of its normaliser.

@@ -11,9 +11,8 @@ const BRANCH_END: f64 = -0.35;
 
 /// The principal branch: the W >= -1 with W e^W = x, for x >= -1/e; NaN below.
 ///
-/// Relative error below 1e-15. Near the branch point 1 + W = sqrt(2 (e x + 1)) + ... is itself accurate: as e x + 1 is formed
-/// exactly, its relative error is below 4e-16 / (1 + W) at most and below 1e-15 where 1 + W < 0.3 (before the final
-/// subtraction of 1 in W). The double nearest to -1/e, -0.36787944117144233, is 1.2e-17 below it; it stands for the branch point
+/// Relative error below 1e-15, however near the branch point, because e x + 1 is formed from the exact product. There 1 + W is
+/// about sqrt(2 d) at the relative distance d = e x + 1; taken from W, it has a relative error of 1e-16 / sqrt(2 d). The double nearest to -1/e, -0.36787944117144233, is 1.2e-17 below it; it stands for the branch point
 /// and gives -1.
 ///
 /// ```

@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 /// Owen's T: 1/(2 pi) times the integral of e^(-h^2 (1 + x^2) / 2) / (1 + x^2) over [0, a].
 ///
 /// The probability that X > h and 0 < Y < a X for independent standard normal X, Y. Even in h and odd in a, to the bit; NaN
-/// only of NaN. Relative error below 4e-15 wherever the value is a normal number.
+/// only of NaN. Relative error below 2e-15 wherever the value is a normal number.
 /// Cost: 32 exponentials.
 ///
 /// ```

@@ -9,7 +9,7 @@ const NEGLIGIBLE: f64 = 40.0;
 /// The integral of e^(-g) over [0, length], where g is convex, g(0) = 0, and g rises above 40 within `length` or is smooth
 /// up to it. `scale` is a first guess of the width.
 ///
-/// For shapes above 20 this takes the place of continued fractions, which need sqrt(shape) terms and gather their rounding.
+/// For large shapes this takes the place of continued fractions, which need sqrt(shape) terms and gather their rounding.
 /// Cost: about 80 values of g.
 pub(super) fn tail_integral(g: impl Fn(f64) -> f64, length: f64, scale: f64) -> f64 {
     let mut end = scale.min(length);

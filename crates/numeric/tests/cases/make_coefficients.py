@@ -96,13 +96,17 @@ def stirling(k):
 
 
 PARTS = [
-    "//! Coefficients made by `tests/cases/make_coefficients.py`; not to be edited by hand.",
+    "//! Coefficients made by `tests/cases/make_coefficients.py`; not to be edited by hand.\n"
+    "// The constants of the standard library are single doubles; the pairs here begin with them.\n"
+    "#![allow(clippy::approx_constant)]",
     array("ERF", "erf(x) / x on [0, 1], Chebyshev in 2 x^2 - 1.", chebyshev(erf_over_x)),
     array("ERFCX", "(1 + 2 x) erfcx(x) on [0, inf), Chebyshev in (x - 3.75) / (x + 3.75).", chebyshev(erfcx_scaled)),
     array("LN_GAMMA", "ln gamma(x) / ((x - 1) (x - 2)) on [1, 3], Chebyshev in x - 2.", chebyshev(ln_gamma_quotient)),
     array("LAMBERT", "1 + W at the branch point: powers 1, 2, ... of +-sqrt(2 (e x + 1)).", lambert_branch(28)),
     pairs("STIRLING", "B_2k / (2 k (2 k - 1)) for k = 1, 2, ..., as unevaluated sums of two doubles.", [stirling(k) for k in range(1, 15)]),
-    pairs("INVERSE_FACTORIAL", "1 / n! for n = 0, 1, ..., as unevaluated sums of two doubles.", [1 / mp.factorial(n) for n in range(0, 16)]),
+    pairs("LN_TABLE", "ln(k / 128) for k = 90, ..., 182, as unevaluated sums of two doubles.", [mp.log(mpf(k) / 128) for k in range(90, 183)]),
+    pair("ONE_THIRD", "1/3.", mpf(1) / 3),
+    pair("ONE_FIFTH", "1/5.", mpf(1) / 5),
     pair("LN_2", "ln 2.", mp.log(2)),
     pair("HALF_LN_TAU", "ln(2 pi) / 2.", mp.log(2 * mp.pi) / 2),
     pair("E", "e.", mp.e),

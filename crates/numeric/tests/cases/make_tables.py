@@ -462,9 +462,95 @@ def lambert_wm1(rng):
         yield x, exact_lambert(x, -1)
 
 
+# Quadrature and intervals
+
+
+@table("order, index from the lower end, node, weight of Gauss-Legendre")
+def gauss_legendre(rng):
+    for order in (1, 2, 3, 4, 5, 16, 31, 32, 64, 255, 256):
+        for k in sorted({*range(min(order, 6)), *(rng.randrange(order) for _ in range(12)), order // 2, order - 1}):
+            x = mp.cos(mp.pi * (order - k - mpf("0.25")) / (order + mpf("0.5")))
+            for _ in range(60):
+                before, value = mpf(1), x
+                for j in range(2, order + 1):
+                    before, value = value, ((2 * j - 1) * x * value - (j - 1) * before) / j
+                slope = order * (x * value - before) / (x * x - 1)
+                step = value / slope
+                x -= step
+                if abs(step) < mpf(10) ** -45:
+                    break
+            if abs(x) < mpf(10) ** -30:
+                x = mpf(0)
+            yield order, k, x, 2 / ((1 - x * x) * slope**2)
+
+
+def exact_beta_quantile(p, a, b):
+    """The x with lower tail p, by bisection and Newton's method."""
+    with mp.workdps(40):
+        low, high = mpf(0), mpf(1)
+        for _ in range(60):
+            x = (low + high) / 2
+            if exact_beta_inc(a, b, x)[0] < p:
+                low = x
+            else:
+                high = x
+        for _ in range(4):
+            density = mp.exp((a - 1) * mp.log(x) + (b - 1) * mp.log1p(-x) - exact_ln_beta(a, b))
+            x -= (exact_beta_inc(a, b, x)[0] - p) / density
+        return x
+
+
+@table("successes, trials, alpha, two-sided lower and upper bound of Clopper and Pearson")
+def clopper_pearson(rng):
+    counts = [(1, 1), (1, 2), (0, 1), (0, 10), (10, 10), (5, 10), (1, 1000), (999, 1000), (3, 100_000)]
+    while len(counts) < 60:
+        trials = int(log_uniform(rng, 0.5, 4))
+        counts.append((rng.randint(0, trials), trials))
+    for successes, trials in counts:
+        alpha = rng.choice([0.05, 0.01, 1e-3, 1e-9, 0.5])
+        half = mpf(alpha) / 2
+        lower = exact_beta_quantile(half, successes, trials - successes + 1) if successes else mpf(0)
+        upper = exact_beta_quantile(1 - half, successes + 1, trials - successes) if successes < trials else mpf(1)
+        yield successes, trials, alpha, lower, upper
+
+
+def exact_student_quantile(q, freedom):
+    with mp.workdps(40):
+        y = exact_beta_quantile(1 - 2 * mpf(q), mpf(1) / 2, mpf(freedom) / 2)
+        return mp.sqrt(freedom * y / (1 - y))
+
+
+def slopes():
+    """Rows of: n, confidence, x..., y..., slope, lower, upper, intercept, r2."""
+    rng = random.Random("slopes")
+    lines = ["# slopes: n, confidence, n values x, n values y, slope, lower, upper, intercept, r2"]
+    for n in (3, 4, 5, 8, 20, 50):
+        for noise in (0.0078125, 1.0, 100.0):
+            x = [rng.uniform(-5, 5) + rng.choice([0.0, 1000.0]) for _ in range(n)]
+            y = [2.5 * v - 7 + noise * rng.gauss(0, 1) for v in x]
+            confidence = rng.choice([0.5, 0.9, 0.95, 0.99])
+            with mp.workdps(40):
+                mx, my = sum(map(mpf, x)) / n, sum(map(mpf, y)) / n
+                sxx = sum((v - mx) ** 2 for v in x)
+                slope = sum((v - mx) * (w - my) for v, w in zip(x, y)) / sxx
+                rest = sum((w - my - slope * (v - mx)) ** 2 for v, w in zip(x, y))
+                half = exact_student_quantile((1 - mpf(confidence)) / 2, n - 2) * mp.sqrt(rest / (n - 2) / sxx)
+                r2 = 1 - rest / sum((w - my) ** 2 for w in y)
+                values = [slope, slope - half, slope + half, my - slope * mx, r2]
+            lines.append(" ".join([str(n), *map(repr, [confidence, *x, *y]), *(mp.nstr(v, 22) for v in values)]))
+    (HERE / "slopes.txt").write_text("\n".join(lines) + "\n")
+    print(f"slopes: {len(lines) - 1} rows")
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or TABLES:
-        if name == "gamma_inc":
+    for name in sys.argv[1:] or [*TABLES, "slopes"]:
+        if name == "slopes":
+            slopes()
+        elif name in ("gauss_legendre", "clopper_pearson"):
+            rows = [" ".join([*(repr(v) for v in row[:-2]), *(mp.nstr(v, 22) for v in row[-2:])]) for row in make_points(name, TABLES[name][1])]
+            (HERE / f"{name}.txt").write_text("\n".join([f"# {name}: {TABLES[name][0]}", *rows]) + "\n")
+            print(f"{name}: {len(rows)} rows")
+        elif name == "gamma_inc":
             two_tails(name, gamma_inc_points, exact_gamma_pq)
         elif name == "beta_inc":
             two_tails(name, beta_inc_points, exact_beta_inc)
