@@ -1,6 +1,7 @@
 //! Confidence intervals: of a proportion (Clopper and Pearson) and of a slope (least squares).
 
 use crate::special::{beta_quantile, beta_quantile_upper, student_quantile_upper};
+use crate::sum::max_abs;
 use certus_contract::{InputError, require_finite, require_length};
 
 /// Every bound is moved outwards by this relative amount, more than the quantiles' own error: rounding never costs coverage.
@@ -139,14 +140,15 @@ pub fn fit_slope(x: &[f64], y: &[f64], confidence: f64) -> Result<Slope, InputEr
     // From the residuals themselves: syy - slope sxy would cancel for a good fit.
     let residual: f64 = x.iter().zip(y).map(|(x, y)| (y - mean_y) - slope * (x - mean_x)).map(|r| r * r).sum();
     let r2 = if syy > 0.0 { (1.0 - residual / syy).clamp(0.0, 1.0) } else { 1.0 };
-    let half_width = if x.len() == 2 {
-        f64::INFINITY
-    } else {
-        let freedom = n - 2.0;
-        student_quantile_upper(0.5 * (1.0 - confidence), freedom) * (residual / freedom / sxx).sqrt()
-    };
-    // The slope's own rounding is within n units in the last place of its parts, whose size is that of sqrt(syy / sxx).
-    let margin = 4.0 * n * f64::EPSILON * (syy / sxx).sqrt() + OUTWARDS * half_width;
+    if x.len() == 2 {
+        return Ok(Slope { slope, lower: f64::NEG_INFINITY, upper: f64::INFINITY, intercept: mean_y - slope * mean_x, r2 });
+    }
+    let freedom = n - 2.0;
+    let quantile = student_quantile_upper(0.5 * (1.0 - confidence), freedom);
+    let half_width = quantile * (residual / freedom / sxx).sqrt();
+    // Rounding of the points (logarithms, perhaps) and of the sums, in the slope and in the residuals.
+    let largest = max_abs(y) + slope.abs() * max_abs(x);
+    let margin = 4.0 * n * f64::EPSILON * (1.0 + quantile) * (largest / sxx.sqrt()) + OUTWARDS * half_width;
     Ok(Slope { slope, lower: slope - half_width - margin, upper: slope + half_width + margin, intercept: mean_y - slope * mean_x, r2 })
 }
 

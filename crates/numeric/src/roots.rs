@@ -3,18 +3,19 @@
 /// When a search may stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
-    /// Half the width of the final bracket, absolute. Default 0.
+    /// Half the width of the final bracket, absolute. Default 0: set it where the root may be 0, which has no relative
+    /// width.
     pub absolute: f64,
     /// Half the width of the final bracket, relative to the root; added to `absolute`. Default 4.4e-16, the finest that
     /// doubles allow; smaller values count as that.
     pub relative: f64,
-    /// The most values of the function. Default 200.
+    /// The most values of the function. Default 1000: smooth functions need about 10, flat roots (x^9) over 100.
     pub evaluations: usize,
 }
 
 impl Default for Tolerance {
     fn default() -> Self {
-        Tolerance { absolute: 0.0, relative: 2.0 * f64::EPSILON, evaluations: 200 }
+        Tolerance { absolute: 0.0, relative: 2.0 * f64::EPSILON, evaluations: 1000 }
     }
 }
 
@@ -92,7 +93,7 @@ impl std::error::Error for RootError {}
 /// and bisection).
 ///
 /// For a continuous f there is a root in the returned bracket; for any f there is a change of sign. Infinite values of f are
-/// allowed. About 10 evaluations for smooth functions; never more than the square of what bisection needs.
+/// allowed. About 10 evaluations for smooth functions.
 ///
 /// ```
 /// use certus_numeric::roots::{Tolerance, brent};

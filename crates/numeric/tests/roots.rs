@@ -30,8 +30,7 @@ fn brent_finds_known_roots() {
             calls += 1;
             f(x)
         };
-        let tolerance = Tolerance { evaluations: 2000, ..Tolerance::default() };
-        let root = brent(counted, low, high, tolerance).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let root = brent(counted, low, high, Tolerance::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(root.evaluations, calls, "{name}");
         assert!(root.low <= root.x && root.x <= root.high, "{name}: {root:?}");
         assert!((root.x - expected).abs() <= 1e-15 * expected.abs().max(1e-300), "{name}: {root:?}, expected {expected:e}");

@@ -89,7 +89,9 @@ proptest! {
     #[test]
     fn gamma_quantiles_invert_the_tails(a in spread(-1.0, 9.0), p in tail()) {
         for (x, back) in [(gamma_p_inv(a, p), gamma_p as fn(f64, f64) -> f64), (gamma_q_inv(a, p), gamma_q)] {
-            prop_assume!(x > 1e-300);
+            if x < 1e-300 {
+                continue;
+            }
             let moved = (back(a, x.next_up()) - back(a, x.next_down())).abs();
             prop_assert!((back(a, x) - p).abs() <= 2e-14 * p + 4.0 * moved, "a = {}, p = {}: x = {}, back {}", a, p, x, back(a, x));
         }
@@ -172,10 +174,11 @@ proptest! {
     #[test]
     fn student_tails_and_quantiles_are_inverse(freedom in spread(-0.5, 12.0), q in spread(-200.0, -0.31)) {
         let t = student_quantile_upper(q, freedom);
-        prop_assume!(t < 1e100);
         let moved = (student_sf(t.next_up(), freedom) - student_sf(t.next_down(), freedom)).abs();
-        prop_assert!((student_sf(t, freedom) - q).abs() <= 1e-13 * q + 8.0 * moved, "{} of {}", student_sf(t, freedom), q);
-        prop_assert!(close(student_sf(-t, freedom), 1.0 - q, 1e-15));
+        // At 1e140 and beyond the tail goes by logarithms.
+        let error = if t < 1e100 { 1e-13 } else { 1e-11 };
+        prop_assert!(t > 1e300 || (student_sf(t, freedom) - q).abs() <= error * q + 8.0 * moved, "{} of {}", student_sf(t, freedom), q);
+        prop_assert!(t > 1e300 || close(student_sf(-t, freedom), 1.0 - q, 1e-14));
     }
 
     #[test]

@@ -35,12 +35,17 @@ fn two_sided(t: f64, freedom: f64) -> f64 {
     if t * t / freedom > 1e280 {
         // The leading term, in logarithms: pairs would overflow.
         let half = 0.5 * freedom;
-        return (half * (freedom.ln() - 2.0 * t.ln()) - ln_beta(half, 0.5) - half.ln()).exp().min(1.0);
+        return (half * (freedom.ln() - 2.0 * t.ln()) - ln_leading(half)).exp().min(1.0);
     }
     // In pairs: rounding t^2 would cost t^2 units in the last place.
     let ratio = two_product(t, t) / Dd::from(freedom);
     let x = Dd::from(1.0) / (ratio + Dd::from(1.0));
     if ratio.hi < 1e-290 { 1.0 } else { lower_tail(0.5 * freedom, 0.5, x, ratio * x) }
+}
+
+/// P(|T| > t) is (freedom / t^2)^half over e^this for large t.
+fn ln_leading(half: f64) -> f64 {
+    ln_beta(half, 0.5) + half.ln()
 }
 
 /// The t with P(T > t) = q. Infinite at 0 and 1; NaN outside [0, 1] and unless freedom > 0.
@@ -56,7 +61,9 @@ pub fn student_quantile_upper(q: f64, freedom: f64) -> f64 {
         return if z.is_finite() { z + z * (z * z + 1.0) / (4.0 * freedom) } else { z };
     }
     // P(|T| > t) = 2 q, and freedom / (freedom + t^2) has the beta law of shapes freedom / 2 and 1 / 2.
-    match quantile(0.5 * freedom, 0.5, Side::Lower, 2.0 * q) {
+    let half = 0.5 * freedom;
+    match quantile(half, 0.5, Side::Lower, 2.0 * q) {
+        Some(point) if q > 0.0 && point.value() < 1e-280 => (0.5 * (freedom.ln() - ((2.0 * q).ln() + ln_leading(half)) / half)).exp(),
         Some(point) => freedom.sqrt() * (point.complement().sqrt() / point.value().sqrt()),
         None => f64::NAN,
     }
