@@ -105,7 +105,7 @@ fn sin_pi(x: f64) -> f64 {
 /// ln B(a, b) = ln gamma(a) + ln gamma(b) - ln gamma(a + b) for positive a and b; NaN otherwise.
 ///
 /// Relative error below 1e-15, and 1e-29 absolute, near its zeros (such as a = b = 1) and for very different a and b too,
-/// because it is formed in double-double arithmetic: about two microseconds. Limits: infinite if a or b is 0, minus infinity if one is infinite.
+/// because it is formed in double-double arithmetic: one to two microseconds. Limits: infinite if a or b is 0, minus infinity if one is infinite.
 ///
 /// ```
 /// use certus_numeric::special::ln_beta;

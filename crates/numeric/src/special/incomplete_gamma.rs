@@ -16,8 +16,8 @@ const STIRLING_SHAPE: f64 = 30.0;
 /// The lower regularised incomplete gamma function P(a, x): the probability that a gamma variable of shape `a` is at most `x`.
 ///
 /// For a >= 0 and x >= 0; NaN otherwise. The law of shape 0 is concentrated at 0.
-/// Relative error below 2e-14 for shapes up to 1e8, in both far tails (down to 1e-300) too; for larger shapes it grows slowly,
-/// and from 1e40 on the law is a step. Cost: about a microsecond, a few for large shapes.
+/// Relative error below 2e-14 for shapes up to 1e14, in both far tails (down to 1e-300) too; from a shape of 1e40 on the law is
+/// a step. Cost: about a microsecond, two for shapes above 1000.
 ///
 /// ```
 /// use certus_numeric::special::{gamma_p, gamma_q};
@@ -36,7 +36,7 @@ pub fn gamma_q(a: f64, x: f64) -> f64 {
 /// The x with P(a, x) = p: the quantile of the gamma law of shape `a`. Half a chi-square quantile of 2a degrees of freedom.
 ///
 /// NaN unless a > 0 is finite and p is in [0, 1]. The relative error of x is below 1e-14 times 1 + |d ln x / d ln p|; where
-/// that is large (a small shape), x itself goes below the smallest double and becomes 0. For shapes up to 1e15.
+/// that is large (a small shape), x itself goes below the smallest double and becomes 0. Cost: about eight microseconds.
 ///
 /// ```
 /// use certus_numeric::special::{gamma_p_inv, gamma_q_inv};

@@ -234,11 +234,6 @@ def exact_gamma_pq(a, x):
         return p, 1 - p
 
 
-@table("a, x, lower tail of the gamma law of shape a, upper tail")
-def gamma_inc(rng):
-    raise NotImplementedError("written by two_tails")
-
-
 def gamma_inc_points(rng):
     for _ in range(150):
         a = log_uniform(rng, -2, 4)
@@ -311,16 +306,11 @@ def beta_inc_points(rng):
         yield log_uniform(rng, 0, 2.5), log_uniform(rng, 0, 2.5), rng.uniform(0, 1)
 
 
-@table("a, b, x, lower tail of the beta law, upper tail")
-def beta_inc(rng):
-    raise NotImplementedError("written by two_tails")
-
-
-def two_tails(name, points, exact):
+def two_tails(name, columns, points, exact):
     rng = random.Random(name)
-    lines = [f"# {name}: {TABLES[name][0]}; a tail below 1e-305 is written as 0"]
+    lines = [f"# {name}: {columns}; a tail below 1e-305 is written as 0"]
     for arguments in points(rng):
-        if any(not v > 0 for v in arguments) or (name == "beta_inc" and not arguments[-1] < 1):
+        if any(not v > 0 for v in arguments) or (len(arguments) == 3 and not arguments[-1] < 1):
             continue
         try:
             tails = exact(*arguments)
@@ -330,6 +320,52 @@ def two_tails(name, points, exact):
         lines.append(" ".join([*(repr(float(v)) for v in arguments), *(mp.nstr(v, 22) for v in tails)]))
     (HERE / f"{name}.txt").write_text("\n".join(lines) + "\n")
     print(f"{name}: {len(lines) - 1} points")
+
+
+# Tails of large shapes, by quadrature outwards from x
+
+
+def outer_tail(ln_density, x, sign, width):
+    """The integral of the density from x outwards, over panels of three widths until it has fallen by e^-100."""
+    top = ln_density(x)
+    ends = [3 * width * k for k in range(40)]
+    ends = [s for s in ends if top - ln_density(x + sign * s) < 100]
+    return mp.exp(top) * mp.quad(lambda s: mp.exp(ln_density(x + sign * s) - top), ends)
+
+
+def large_law(ln_density, x, mean, deviation):
+    sign = -1 if x < mean else 1
+    tail = outer_tail(ln_density, x, sign, deviation / (1 + abs(x - mean) / deviation))
+    return (tail, 1 - tail) if sign < 0 else (1 - tail, tail)
+
+
+def exact_gamma_large(a, x):
+    with mp.workdps(45):
+        a, x = mpf(a), mpf(x)
+        normaliser = mp.loggamma(a)
+        return large_law(lambda t: (a - 1) * mp.log(t) - t - normaliser, x, a, mp.sqrt(a))
+
+
+def gamma_large_points(rng):
+    for _ in range(36):
+        a = log_uniform(rng, 3, 14)
+        yield a, a + rng.uniform(-30, 30) * a**0.5
+
+
+def exact_beta_large(a, b, x):
+    with mp.workdps(45):
+        a, b, x = mpf(a), mpf(b), mpf(x)
+        normaliser = exact_ln_beta(a, b)
+        mean = a / (a + b)
+        deviation = mp.sqrt(mean * (1 - mean) / (a + b + 1))
+        return large_law(lambda t: (a - 1) * mp.log(t) + (b - 1) * mp.log1p(-t) - normaliser, x, mean, deviation)
+
+
+def beta_large_points(rng):
+    for _ in range(36):
+        a, b = log_uniform(rng, 3, 13), log_uniform(rng, 3, 13)
+        mean = a / (a + b)
+        yield a, b, mean + rng.uniform(-30, 30) * (mean * (1 - mean) / (a + b + 1)) ** 0.5
 
 
 # Quantiles: from the exact tail at a double x, whose rounding to a double moves the quantile by a known amount
@@ -543,16 +579,21 @@ def slopes():
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or [*TABLES, "slopes"]:
+    gamma_columns, beta_columns = "a, x, lower tail of the gamma law of shape a, upper tail", "a, b, x, lower tail of the beta law, upper tail"
+    tails = {
+        "gamma_inc": (gamma_columns, gamma_inc_points, exact_gamma_pq),
+        "gamma_inc_large": (gamma_columns, gamma_large_points, exact_gamma_large),
+        "beta_inc": (beta_columns, beta_inc_points, exact_beta_inc),
+        "beta_inc_large": (beta_columns, beta_large_points, exact_beta_large),
+    }
+    for name in sys.argv[1:] or [*TABLES, *tails, "slopes"]:
         if name == "slopes":
             slopes()
         elif name in ("gauss_legendre", "clopper_pearson"):
             rows = [" ".join([*(repr(v) for v in row[:-2]), *(mp.nstr(v, 22) for v in row[-2:])]) for row in make_points(name, TABLES[name][1])]
             (HERE / f"{name}.txt").write_text("\n".join([f"# {name}: {TABLES[name][0]}", *rows]) + "\n")
             print(f"{name}: {len(rows)} rows")
-        elif name == "gamma_inc":
-            two_tails(name, gamma_inc_points, exact_gamma_pq)
-        elif name == "beta_inc":
-            two_tails(name, beta_inc_points, exact_beta_inc)
+        elif name in tails:
+            two_tails(name, *tails[name])
         else:
             write(name)
