@@ -42,7 +42,7 @@ fn distance_to_minimiser(facts: &Facts) -> Claim {
 
 /// x solves exactly a problem whose matrix is this near to A.
 fn backward(facts: &Facts) -> Claim {
-    Claim::new("Backward error", "Stewart 1977; Higham 2002, section 20.7")
+    Claim::new("Backward error", "Stewart 1977; Karlson and Walden 1997; Higham 2002, section 20.7")
         .assumes(Check::eq("converged", "the stopping rule was met (1) or not (0)", f64::from(u8::from(facts.converged)), 1.0))
         .guarantees(
             Check::le("backward_error", "min(|A'r| / |r|, |r| / |x|) / |A|_F <= tolerance", facts.backward_error, facts.tolerance)

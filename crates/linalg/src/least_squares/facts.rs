@@ -27,7 +27,9 @@ pub struct Facts {
     pub residual: f64,
     /// `|Aᵀ (b - A x)|`.
     pub gradient: f64,
-    /// See [`backward_error`].
+    /// The least of [`backward_error`]'s bounds and, under a triangular factor, `sqrt 2 |(AᵀA)^(-1/2) Aᵀ r| / (|A|_F |x|)`, which
+    /// is at least Karlson and Waldén's estimate of the optimal backward error times the most by which that can be too small
+    /// (Karlson, Waldén, BIT 37, 1997; Gratton, Jiránek, Titley-Peloux, SIAM J. Matrix Anal. 33, 2012).
     pub backward_error: f64,
     /// `|A|_F`.
     pub norm_a: f64,
@@ -55,7 +57,10 @@ pub struct Facts {
 
 /// The relative size of a change of A for which x is an exact least-squares solution: an upper bound of the optimal backward
 /// error, `min(|Aᵀ r| / |r|, |r| / |x|) / |A|_F` with r = b - A x, from the changes `-r (rᵀ A) / |r|²` and `r xᵀ / |x|²`.
-/// 0 where A is zero. Cost: one pass over A.
+/// 0 where the gradient is zero. Cost: one pass over A.
+///
+/// For an ill-conditioned A with a large x the true backward error can be far smaller: the solver, which has a factor of A, uses
+/// Karlson and Waldén's estimate too (see [`Facts::backward_error`]).
 ///
 /// Source: Stewart, Research, development and LINPACK (1977); Higham, Accuracy and Stability, 2002, section 20.7.
 ///
@@ -83,6 +88,7 @@ pub(super) fn residual_and_gradient(problem: &Problem<'_>, x: &[f64]) -> (Vec<f6
     (residual, gradient)
 }
 
+/// The bounds by Stewart's two changes of A.
 pub(super) fn relative_backward_error(residual: f64, gradient: f64, norm_x: f64, norm_a: f64) -> f64 {
     if gradient == 0.0 || norm_a == 0.0 {
         return 0.0;

@@ -90,7 +90,7 @@ fn distance_to_refined(problem: &Problem<'_>, by: &Preconditioner, x: &[f64], re
     let (mut refined, mut residual, mut gradient) = (x.to_vec(), residual.to_vec(), gradient.to_vec());
     for _ in 0..3 {
         residual.iter_mut().chain(&mut gradient).for_each(|v| *v = -*v);
-        let options = LsmrOptions { tolerance: f64::EPSILON, matrix_norm: None, residual: Some(0.0), max_iterations: 60 };
+        let options = LsmrOptions { tolerance: f64::EPSILON, residual: Some(0.0), max_iterations: 60, ..LsmrOptions::default() };
         let step = lsmr_from(&operator, residual, by.apply_transpose(&gradient), &options, certus_contract::ignore_events);
         refined.iter_mut().zip(by.apply(&step.x)).for_each(|(x, step)| *x += step);
         (residual, gradient) = residual_and_gradient(problem, &refined);

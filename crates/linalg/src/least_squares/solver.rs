@@ -274,6 +274,7 @@ impl<'a> Run<'a> {
             tolerance: self.solver.tolerance,
             // A gradient in y grows at most by |P⁻¹| back to x.
             matrix_norm: Some(self.norm_a / self.preconditioner.inverse_norm()),
+            gradient: 0.5 * self.solver.tolerance * self.norm_a * norm2(&self.x) / self.karlson_walden_factor().unwrap_or(f64::INFINITY),
             residual: Some(self.solver.tolerance * size),
             max_iterations: passes,
         };
@@ -290,7 +291,18 @@ impl<'a> Run<'a> {
 
     fn evaluate(&mut self) {
         (self.residual, self.gradient) = residual_and_gradient(self.problem, &self.x);
-        self.backward_error = relative_backward_error(norm2(&self.residual), norm2(&self.gradient), norm2(&self.x), self.norm_a);
+        let norm_x = norm2(&self.x);
+        self.backward_error = relative_backward_error(norm2(&self.residual), norm2(&self.gradient), norm_x, self.norm_a);
+        if let Some(factor) = self.karlson_walden_factor().filter(|_| norm_x > 0.0) {
+            let transformed = norm2(&self.preconditioner.apply_transpose(&self.gradient));
+            self.backward_error = self.backward_error.min(factor * transformed / (self.norm_a * norm_x));
+        }
+    }
+
+    /// `sqrt 2` over the smallest singular value of `A P`: from `|Pᵀ g|` to a bound on Karlson and Waldén's estimate.
+    fn karlson_walden_factor(&self) -> Option<f64> {
+        let smallest = self.seen.map_or(0.5, |(smallest, _)| smallest);
+        (!matches!(self.preconditioner, Preconditioner::Columns(_)) && smallest > 0.0).then(|| std::f64::consts::SQRT_2 / smallest)
     }
 
     fn accept_if_better(&mut self, x: Vec<f64>) {

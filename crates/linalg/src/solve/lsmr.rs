@@ -16,6 +16,8 @@ pub struct LsmrOptions {
     pub tolerance: f64,
     /// |A| in these rules; `None` (default): the Frobenius norm of the part of A seen so far.
     pub matrix_norm: Option<f64>,
+    /// Stop also when `|Aᵀ r|` is at most this. Default 0.
+    pub gradient: f64,
     /// The limit of |r| in the second rule, in place of `tolerance (|b| + |A| |x|)`; `None` by default.
     pub residual: Option<f64>,
     /// Default 1000.
@@ -24,7 +26,7 @@ pub struct LsmrOptions {
 
 impl Default for LsmrOptions {
     fn default() -> Self {
-        LsmrOptions { tolerance: 1e-12, matrix_norm: None, residual: None, max_iterations: 1000 }
+        LsmrOptions { tolerance: 1e-12, matrix_norm: None, gradient: 0.0, residual: None, max_iterations: 1000 }
     }
 }
 
@@ -150,7 +152,7 @@ pub fn lsmr_from<A: LinearOperator>(
         run.residuals.push(residual);
 
         let flow = observer(&Event::new("iterate", iteration as u64).of(options.max_iterations as u64).value(gradient));
-        let solved = gradient <= options.tolerance * norm_a * residual
+        let solved = gradient <= (options.tolerance * norm_a * residual).max(options.gradient)
             || residual <= options.residual.unwrap_or_else(|| options.tolerance * (norm_b + norm_a * norm(&run.x)));
         if solved || alpha == 0.0 {
             return run;
