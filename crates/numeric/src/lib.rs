@@ -9,16 +9,23 @@
 //! | [`sparse`] | [`Csr`] and [`Coo`]: validated once, then trusted |
 //! | [`seed`] | [`Seed`]: ChaCha streams split by purpose, the 64-bit mix |
 //! | [`scaled`] | [`ScaledValue`]: a number times e to a power, for what overflows |
+//! | [`real`] | [`Real`]: `f32` or `f64` |
+//! | [`exp`] | the exponential of slices, within 1 ulp |
+//! | [`softmax`] | row softmax and log-sum-exp |
 //! | [`sum`] | sums, dot products and block reductions in a fixed order |
 #![deny(unsafe_code)]
 
 pub mod array;
+pub mod exp;
+pub mod real;
 pub mod scaled;
 pub mod seed;
+pub mod softmax;
 pub mod sparse;
 pub mod sum;
 
 pub use array::Array;
+pub use real::Real;
 pub use scaled::ScaledValue;
 pub use seed::Seed;
 pub use sparse::{Coo, Csr};
