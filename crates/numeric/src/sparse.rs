@@ -251,6 +251,8 @@ impl<T: Copy> Coo<T> {
     }
 
     /// The index of entry `k`.
+    // Not `Index::index`: that gives a reference to what the array holds at an index.
+    #[expect(clippy::should_implement_trait)]
     #[inline]
     pub fn index(&self, k: usize) -> &[u32] {
         &self.indices[k * self.shape.len()..(k + 1) * self.shape.len()]

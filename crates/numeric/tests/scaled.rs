@@ -155,9 +155,8 @@ proptest! {
 
     #[test]
     fn plain_numbers_keep_their_order_and_value(a in any::<f64>(), step in -3i64..4) {
-        prop_assume!(a.is_finite());
         let b = f64::from_bits(a.to_bits().wrapping_add_signed(step));
-        prop_assume!(b.is_finite());
+        let (a, b) = if a.is_finite() && b.is_finite() { (a, b) } else { (f64::MAX, f64::MIN) };
         prop_assert_eq!(ScaledValue::from(a).partial_cmp(&ScaledValue::from(b)), a.partial_cmp(&b));
         prop_assert_eq!(ScaledValue::from(a).to_f64(), Some(a));
         prop_assert!(ScaledValue::from(a).ln().to_bits() == a.ln().to_bits() || a <= 0.0);

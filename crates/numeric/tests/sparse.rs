@@ -116,8 +116,10 @@ proptest! {
     #[test]
     fn the_first_non_finite_entry_is_named(a in dense(), at in any::<prop::sample::Index>()) {
         let mut csr = Csr::from_dense(&a);
-        prop_assume!(csr.nnz() > 0);
         prop_assert_eq!(csr.require_finite("a"), Ok(()));
+        if csr.nnz() == 0 {
+            return Ok(());
+        }
         let k = at.index(csr.nnz());
         csr.values_mut()[k..].fill(f64::NAN);
         let InputError::NonFinite { array, position: Position::Entry(index), .. } = csr.require_finite("a").unwrap_err() else { panic!() };
