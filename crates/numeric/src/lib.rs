@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`array`] | [`Array`]: dense, n-dimensional, row-major |
+//! | [`mod@array`] | [`Array`]: dense, n-dimensional, row-major |
 //! | [`sparse`] | [`Csr`] and [`Coo`]: validated once, then trusted |
 //! | [`seed`] | [`Seed`]: ChaCha streams split by purpose, the 64-bit mix |
 //! | [`scaled`] | [`ScaledValue`]: a number times e to a power, for what overflows |

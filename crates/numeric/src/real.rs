@@ -8,7 +8,7 @@ use crate::exp;
 
 /// `f32` or `f64`; nothing else implements it.
 ///
-/// Solvers work in `f64`. What must hold large arrays in memory is generic over this trait, with [`exp`](crate::exp) and
+/// Solvers work in `f64`. What must hold large arrays in memory is generic over this trait, with [`exp`] and
 /// [`softmax`](crate::softmax) in either type.
 pub trait Real:
     private::Kernel

@@ -298,3 +298,21 @@ fn fold<T: Real>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     }
     lanes[0]
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_width_of_registers_does_not_change_bits() {
+        let (Some(narrow), Some(wide)) = (pulp::x86::V3::try_new(), pulp::x86::V4::try_new()) else { return };
+        for n in [1, 5, 16, 31, 1000, 3333] {
+            let mut a = (0..n).map(|k| f64::from(k * 7919 % 1009) * 0.02).collect::<Vec<_>>();
+            let mut b = a.clone();
+            let mask = (0..n).map(|k| k % 5 != 0 || n == 1).collect::<Vec<_>>();
+            let sum_a = Simd::vectorize(narrow, Softmax { row: &mut a, scale: 0.7, mask: Some(&mask) });
+            let sum_b = Simd::vectorize(wide, Softmax { row: &mut b, scale: 0.7, mask: Some(&mask) });
+            assert_eq!((a, sum_a), (b, sum_b));
+        }
+    }
+}
