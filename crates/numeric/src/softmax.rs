@@ -1,9 +1,9 @@
 //! Row softmax and log-sum-exp, of rows in `f64` or `f32`.
 //!
 //! Every exponent is taken relative to the row's largest entry, so that no finite row overflows: its weights are finite, not
-//! negative, and add up to 1 within rounding. A weight is within 4 ulp and the error of the row's sum of the exact one where the
-//! differences `x - max` are exact; a sum is over sixteen fixed lanes in blocks of 1024 entries and over blocks in `f64`, so that
-//! its error does not grow with the row, even in `f32`, and its bits depend on nothing but the row.
+//! negative, and add up to 1 within rounding. Where the differences `x - max` are exact, a weight that is not subnormal is within
+//! 3 ulp, and the relative error of the row's sum, of the exact one. A sum is over sixteen fixed lanes in blocks of 1024 entries,
+//! and over blocks in `f64`: its error hardly grows with the row, even in `f32`, and its bits depend on nothing but the row.
 //!
 //! **Masks.** An entry that is masked, or is minus infinity, gets the weight 0 and counts in no sum. A row of nothing else, and
 //! an empty row, has weights of 0, a sum of 0 and a log-sum-exp of minus infinity. What stands under a mask is never looked at:
