@@ -76,13 +76,13 @@ impl Error {
     }
 }
 
-/// At most twenty of `names`, so that a message stays a sentence whatever the file holds.
-pub(crate) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Vec<String> {
-    const SHOWN: usize = 20;
-    let count = names.len();
-    let mut listed = names.take(SHOWN).map(|name| quoted(name.as_bytes())).collect::<Vec<_>>();
-    if count > SHOWN {
-        listed.push(format!("... ({count} in all)"));
+/// The first of `names`, as the shared errors list them.
+pub(crate) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let more = names.len().saturating_sub(SHOWN);
+    let mut listed = names.take(SHOWN).map(|name| quoted(name.as_bytes())).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        listed.push_str(&format!(", {more} more"));
     }
     listed
 }

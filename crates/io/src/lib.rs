@@ -17,9 +17,8 @@
 //! ```
 //! use certus_io::{Matrix, NpzWriter, read_matrix, read_vector};
 //! use certus_numeric::Array;
-//! # let folder = std::env::temp_dir().join("certus-io-front-doc");
-//! # std::fs::create_dir_all(&folder)?;
-//! # let path = folder.join("problem.npz");
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("problem.npz");
 //! # let path = path.to_str().ok_or("a folder that is not UTF-8")?;
 //! let mut writer = NpzWriter::create(path)?;
 //! writer.add("a", &Array::identity(2))?;
@@ -33,7 +32,6 @@
 //! let error = read_vector(format!("{path}:c")).unwrap_err();
 //! assert_eq!(error.kind(), "NotFound");
 //! assert!(error.to_string().ends_with("problem.npz:c is not found (there is a, b)"));
-//! # std::fs::remove_dir_all(&folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

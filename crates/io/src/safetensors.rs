@@ -92,7 +92,7 @@ impl Safetensors {
     pub fn read(&mut self, name: &str) -> Result<AnyArray> {
         let label = member_label(&self.label, name);
         let Some(info) = self.metadata.info(name) else {
-            return Err(InputError::not_found(label, listed(self.names())).into());
+            return Err(InputError::not_found(label, self.names()).into());
         };
         let dtype = dtype(&label, info.dtype)?;
         let shape = info.shape.clone();
@@ -117,7 +117,7 @@ impl Safetensors {
             [name] => Ok(name.clone()),
             [] => Err(Error::unsupported(&self.label, "a file without tensors", "a .safetensors file with tensors")),
             _ => {
-                let names = listed(self.names()).join(", ");
+                let names = listed(self.names());
                 let expected = format!("{}:NAME with NAME one of {names}", self.label);
                 Err(InputError::parameter(&self.label, "a file of several tensors", expected).into())
             }
