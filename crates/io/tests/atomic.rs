@@ -48,7 +48,7 @@ fn what_stood_there_stays_until_the_end() {
 fn impossible_places_are_refused_at_once() {
     let folder = folder();
     refused(NpyWriter::<f64>::create(folder.path(), &[1]), "Io", &["write", "folder"]);
-    refused(NpzWriter::create(folder.path().join("none/a.npz")), "Io", &["cannot write", "a.npz"]);
+    refused(NpzWriter::create(folder.path().join("none/a.npz")), "Io", &["cannot write", "none/a.npz: its folder does not exist"]);
     refused(AtomicFile::create(""), "Io", &["cannot write"]);
     refused(NpyWriter::<f64>::create(folder.path().join("a.npy"), &[usize::MAX, 2]), "TooLarge", &["a.npy", "shape"]);
     assert_eq!(names(folder.path()), [""; 0]);
