@@ -38,7 +38,7 @@
 //! # Hostile files
 //! No content makes a reader panic, hang, or take memory out of proportion to the file. A length in a header is believed
 //! only as far as the file can hold what it promises: an uncompressed array is refused before it is read, a compressed one
-//! takes memory as its data arrives. What a reader holds at its peak is at most 64 times the bytes of the file (for an
+//! takes memory as its data arrives. What a reader holds at its peak is at most 96 times the bytes of the file (for an
 //! `.npz`, of its arrays unpacked) and 128 MiB. The factor is for strings of one character and for JSON headers; numbers
 //! stay below 16. The constant is for sparse matrices, whose number of rows may exceed their bytes up to [`FREE_EXTENT`].
 //! Errors name file, array and place.

@@ -285,3 +285,26 @@ fn safetensors() {
     refused(Safetensors::open(huge), "Truncated", &["a.safetensors", "18446744073709551615"]);
     refused(read(Source::memory("a.safetensors", [&2u64.to_le_bytes()[..], b"{}"].concat())), "UnsupportedFormat", &["without tensors"]);
 }
+
+#[test]
+fn the_greediest_files_stay_within_the_promise() {
+    // Strings of one byte: each becomes a `String`.
+    let count = (1 << 18) + 1;
+    for order in ["False", "True"] {
+        let dictionary = format!("{{'descr': '|S1', 'fortran_order': {order}, 'shape': ({count}, 2), }}\n");
+        let bytes = npy_bytes(&dictionary, &vec![b'x'; 2 * count]);
+        let zipped = archive(&[("x.npy", bytes.clone())], CompressionMethod::Deflated);
+        for (name, file) in [("a.npy", bytes.clone()), ("a.npz", zipped)] {
+            let source = Source::memory(name, file);
+            let memory = allocation_counter::measure(|| assert_eq!(read(&source).unwrap().shape(), [count, 2]));
+            assert!(memory.bytes_max <= 96 * bytes.len() as u64, "{name}: {} bytes for {}", memory.bytes_max, bytes.len());
+        }
+    }
+    // A JSON header of many short numbers.
+    let shape = "0,".repeat(1 << 19);
+    let header = format!("{{\"x\":{{\"dtype\":\"U8\",\"shape\":[{shape}0],\"data_offsets\":[0,0]}}}}");
+    let memory = allocation_counter::measure(|| {
+        refused(tensors(&header, &[]).unwrap().read("x"), "TooLarge", &["a.safetensors:x", "524289 dimensions"]);
+    });
+    assert!(memory.bytes_max <= 96 * header.len() as u64, "{} bytes for {}", memory.bytes_max, header.len());
+}

@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// What the crate promises: memory at the peak is at most `FACTOR` times the unpacked bytes, and `CONSTANT`.
-const FACTOR: u64 = 64;
+const FACTOR: u64 = 96;
 const CONSTANT: u64 = 128 << 20;
 /// What deflate makes of one byte at most.
 const DEFLATE_RATIO: u64 = 1032;

@@ -23,7 +23,7 @@ const ALIGNMENT: usize = 64;
 const LONGEST: usize = 1 << 16;
 
 /// The most dimensions an array may have: NumPy's own limit.
-const MOST_DIMENSIONS: usize = 64;
+pub(crate) const MOST_DIMENSIONS: usize = 64;
 
 /// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
