@@ -37,14 +37,12 @@ pub enum Data {
 /// ```
 /// use certus_io::{Dtype, NpzWriter, Source};
 /// use certus_numeric::Array;
-/// # let folder = std::env::temp_dir().join("certus-io-any-doc");
-/// # std::fs::create_dir_all(&folder)?;
-/// # let path = folder.join("labels.npy");
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("labels.npy");
 /// certus_io::write_npy(&path, &Array::vector(vec![3_i32, 1, 2]))?;
 /// let labels = certus_io::read(&path)?;
 /// assert_eq!((labels.dtype(), labels.shape()), (Dtype::Int32, &[3][..]));
 /// assert_eq!(labels.into_array::<f64>()?.as_slice(), [3.0, 1.0, 2.0]);
-/// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

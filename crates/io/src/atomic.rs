@@ -14,7 +14,10 @@ use crate::error::{Error, Result};
 /// [`AtomicFile::create`] already tells whether the folder can be written to, so call it before long work.
 #[derive(Debug)]
 pub struct AtomicFile {
+    /// As the user gave it, for messages.
     path: PathBuf,
+    /// Where it leads.
+    target: PathBuf,
     writer: BufWriter<NamedTempFile>,
 }
 
@@ -26,14 +29,14 @@ impl AtomicFile {
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let given = path.as_ref();
         let refuse = |why: &str| Err(Error::writing(given, io::Error::new(io::ErrorKind::InvalidInput, why)));
-        let path = fs::canonicalize(given).unwrap_or_else(|_| given.to_owned());
-        match fs::metadata(&path) {
+        let target = fs::canonicalize(given).unwrap_or_else(|_| given.to_owned());
+        match fs::metadata(&target) {
             Ok(metadata) if metadata.is_dir() => return refuse("it is a folder"),
             Ok(metadata) if !metadata.is_file() => return refuse("it is no regular file"),
             _ => {}
         }
-        let Some(name) = path.file_name() else { return refuse("it names no file") };
-        let folder = match path.parent() {
+        let Some(name) = target.file_name() else { return refuse("it names no file") };
+        let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
@@ -44,8 +47,14 @@ impl AtomicFile {
         if let Some(mode) = &mode {
             builder.permissions(mode.clone());
         }
-        let file = builder.tempfile_in(folder).map_err(|error| Error::writing(given, error))?;
-        Ok(AtomicFile { path, writer: BufWriter::with_capacity(128 << 10, file) })
+        // The temporary name would only confuse, so of these errors the kind alone is kept.
+        let file = match builder.tempfile_in(folder) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("its folder does not exist"),
+            Err(error) => return Err(Error::writing(given, error.kind().into())),
+        };
+        let writer = BufWriter::with_capacity(128 << 10, file);
+        Ok(AtomicFile { path: given.to_owned(), target, writer })
     }
 
     /// Where it will stand.
@@ -59,7 +68,7 @@ impl AtomicFile {
     /// `Io`; then nothing is left of it.
     pub fn commit(self) -> Result<()> {
         let file = self.writer.into_inner().map_err(|error| Error::writing(&self.path, error.into_error()))?;
-        file.persist(&self.path).map_err(|error| Error::writing(&self.path, error.error))?;
+        file.persist(&self.target).map_err(|error| Error::writing(&self.path, error.error))?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Compressed rows from index arrays of any order.
 
 use certus_contract::{InputError, Position};
-use certus_numeric::Csr;
+use certus_numeric::{Coo, Csr};
 
 use crate::error::Result;
 
@@ -19,6 +19,15 @@ pub(crate) fn require_extents(label: &str, rows: usize, cols: usize, file_bytes:
         return Err(InputError::too_large(label, format!("a sparse matrix of {rows} x {cols}"), why).into());
     }
     Ok(())
+}
+
+/// The array by coordinates; refuses extents that 32-bit indices do not reach.
+pub(crate) fn from_coordinates(label: &str, shape: Vec<usize>, indices: Vec<u32>, values: Vec<f64>) -> Result<Coo> {
+    if let Some(extent) = shape.iter().find(|&&extent| extent as u64 > 1 << 32) {
+        let found = format!("a sparse array with an extent of {extent}");
+        return Err(InputError::too_large(label, found, "2^32 in one dimension (32-bit indices)").into());
+    }
+    Ok(Coo::new(shape, indices, values)?)
 }
 
 /// Index arrays as a file has them: columns in any order, duplicates allowed (they are added up).

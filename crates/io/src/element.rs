@@ -46,7 +46,7 @@ impl fmt::Display for Number {
 
 /// Why an array cannot be given as another type.
 #[derive(Clone, Debug)]
-pub enum Misfit {
+pub(crate) enum Misfit {
     /// The types do not go together.
     Dtype,
     /// This entry, with this value, would change it.

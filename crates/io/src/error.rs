@@ -59,14 +59,15 @@ impl Error {
         InputError::truncated(array, expected, found).into()
     }
 
-    /// A failed read: the end of the data and damage are faults of the file, everything else of the system.
+    /// A failed read. The system's errors carry its code; all others come from decoding, and are faults of the content.
     pub(crate) fn reading(array: &str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => Error::truncated(array, "more data", "the end of the file"),
+            _ if source.raw_os_error().is_some() => Error::Io { action: "read", path: array.to_owned(), source },
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 Error::unsupported(array, format!("damaged ({source})"), "an intact file")
             }
-            _ => Error::Io { action: "read", path: array.to_owned(), source },
+            _ => Error::unsupported(array, format!("not readable ({source})"), "an intact file of stored or deflated data"),
         }
     }
 
@@ -75,13 +76,13 @@ impl Error {
     }
 }
 
-/// At most twenty of `names`, so that a message stays a sentence whatever the file holds.
-pub(crate) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Vec<String> {
-    const SHOWN: usize = 20;
-    let count = names.len();
-    let mut listed = names.take(SHOWN).map(|name| quoted(name.as_bytes())).collect::<Vec<_>>();
-    if count > SHOWN {
-        listed.push(format!("... ({count} in all)"));
+/// The first of `names`, as the shared errors list them.
+pub(crate) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let more = names.len().saturating_sub(SHOWN);
+    let mut listed = names.take(SHOWN).map(|name| quoted(name.as_bytes())).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        listed.push_str(&format!(", {more} more"));
     }
     listed
 }

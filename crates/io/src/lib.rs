@@ -17,9 +17,8 @@
 //! ```
 //! use certus_io::{Matrix, NpzWriter, read_matrix, read_vector};
 //! use certus_numeric::Array;
-//! # let folder = std::env::temp_dir().join("certus-io-front-doc");
-//! # std::fs::create_dir_all(&folder)?;
-//! # let path = folder.join("problem.npz");
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("problem.npz");
 //! # let path = path.to_str().ok_or("a folder that is not UTF-8")?;
 //! let mut writer = NpzWriter::create(path)?;
 //! writer.add("a", &Array::identity(2))?;
@@ -33,16 +32,16 @@
 //! let error = read_vector(format!("{path}:c")).unwrap_err();
 //! assert_eq!(error.kind(), "NotFound");
 //! assert!(error.to_string().ends_with("problem.npz:c is not found (there is a, b)"));
-//! # std::fs::remove_dir_all(&folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Hostile files
 //! No content makes a reader panic, hang, or take memory out of proportion to the file. A length in a header is believed
 //! only as far as the file can hold what it promises: an uncompressed array is refused before it is read, a compressed one
-//! takes memory as its data arrives. What a reader holds at its peak is at most 64 times the bytes of the file (for an
-//! `.npz`, of the file and its arrays unpacked) and 64 MiB; the worst case are strings of one character and JSON headers.
-//! Text, and integers read as `f64`, stay below 16 times. Errors name file, array and place.
+//! takes memory as its data arrives. What a reader holds at its peak is at most 96 times the bytes of the file (for an
+//! `.npz`, of its arrays unpacked) and 128 MiB. The factor is for strings of one character and for JSON headers; numbers
+//! stay below 16. The constant is for sparse matrices, whose number of rows may exceed their bytes up to [`FREE_EXTENT`].
+//! Errors name file, array and place.
 //!
 //! # Whole files or none
 //! Everything is written under a temporary name in the folder of its path and renamed when it is complete

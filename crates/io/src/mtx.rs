@@ -112,10 +112,15 @@ fn coordinates(lines: &mut Lines, rows: u64, cols: u64, count: u64, field: Field
         }
         seen += 1;
         let wrong = |problem: String| Err(InputError::sparsity(&lines.label, lines.position(), problem).into());
+        let mut put = |i, j, v| {
+            row.push(i);
+            col.push(j);
+            values.push(v);
+        };
         if seen > count {
             return wrong(format!("an entry beyond the {count} that its header announces"));
         }
-        (row.push(i), col.push(j), values.push(v));
+        put(i, j, v);
         if symmetry == Symmetry::General {
             continue;
         }
@@ -128,7 +133,7 @@ fn coordinates(lines: &mut Lines, rows: u64, cols: u64, count: u64, field: Field
         if *lower.get_or_insert(i > j) != (i > j) {
             return wrong("a symmetric file lists one half of the matrix, and this entry is of the other".into());
         }
-        (row.push(j), col.push(i), values.push(if symmetry == Symmetry::Skew { -v } else { v }));
+        put(j, i, if symmetry == Symmetry::Skew { -v } else { v });
     }
     if seen < count {
         return Err(Error::truncated(&lines.label, format!("{count} entries"), seen.to_string()));

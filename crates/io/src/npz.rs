@@ -30,9 +30,8 @@ const DEFLATE_RATIO: u64 = 1032;
 /// ```
 /// use certus_io::{Npz, NpzWriter};
 /// use certus_numeric::Array;
-/// # let folder = std::env::temp_dir().join("certus-io-npz-doc");
-/// # std::fs::create_dir_all(&folder)?;
-/// # let path = folder.join("model.npz");
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("model.npz");
 /// let mut writer = NpzWriter::create(&path)?;
 /// writer.add("w", &Array::identity(2))?;
 /// writer.add_scalar("alpha", 0.5)?;
@@ -42,7 +41,6 @@ const DEFLATE_RATIO: u64 = 1032;
 /// assert_eq!(model.names().collect::<Vec<_>>(), ["w", "alpha"]);
 /// assert_eq!(model.array::<f64>("w")?.row(1), [0.0, 1.0]);
 /// assert_eq!(model.scalar::<f32>("alpha")?, 0.5);
-/// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -162,7 +160,7 @@ impl Npz {
             [(name, _)] => Ok(name.clone()),
             [] => Err(Error::unsupported(&self.label, "an archive without arrays", "an archive of .npy arrays")),
             _ => {
-                let names = listed(self.names()).join(", ");
+                let names = listed(self.names());
                 let expected = format!("{}:NAME with NAME one of {names}", self.label);
                 Err(InputError::parameter(&self.label, "an archive of several arrays", expected).into())
             }
@@ -202,7 +200,7 @@ impl Npz {
         let found = |wanted: &str| self.members.iter().find(|(member, _)| member == wanted).map(|&(_, index)| index);
         match found(name).or_else(|| found(name.strip_suffix(".npy")?)) {
             Some(index) => Ok((label, index)),
-            None => Err(InputError::not_found(label, listed(self.names())).into()),
+            None => Err(InputError::not_found(label, self.names()).into()),
         }
     }
 }

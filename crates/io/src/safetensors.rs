@@ -16,6 +16,7 @@ use crate::atomic::AtomicFile;
 use crate::dtype::Dtype;
 use crate::element::Element;
 use crate::error::{Error, Result, listed};
+use crate::npy::header::MOST_DIMENSIONS;
 use crate::npy::write::write_values;
 use crate::source::{Source, member_label};
 use crate::stream::{Stream, Supply, entries, read_full, short};
@@ -88,13 +89,18 @@ impl Safetensors {
     /// The tensor `name` as it is.
     ///
     /// # Errors
-    /// `NotFound`, naming what there is; `UnsupportedFormat` for a type of less than 8 bits or an 8-bit float; `Io`.
+    /// `NotFound`, naming what there is; `UnsupportedFormat` for a type of less than 8 bits or an 8-bit float; `TooLarge` for
+    /// more than 64 dimensions; `Io`.
     pub fn read(&mut self, name: &str) -> Result<AnyArray> {
         let label = member_label(&self.label, name);
         let Some(info) = self.metadata.info(name) else {
-            return Err(InputError::not_found(label, listed(self.names())).into());
+            return Err(InputError::not_found(label, self.names()).into());
         };
         let dtype = dtype(&label, info.dtype)?;
+        if info.shape.len() > MOST_DIMENSIONS {
+            let found = format!("{} dimensions", info.shape.len());
+            return Err(InputError::too_large(label, found, format!("{MOST_DIMENSIONS} dimensions")).into());
+        }
         let shape = info.shape.clone();
         let count = entries(&label, &shape, dtype.size())?;
         let (begin, end) = info.data_offsets;
@@ -117,7 +123,7 @@ impl Safetensors {
             [name] => Ok(name.clone()),
             [] => Err(Error::unsupported(&self.label, "a file without tensors", "a .safetensors file with tensors")),
             _ => {
-                let names = listed(self.names()).join(", ");
+                let names = listed(self.names());
                 let expected = format!("{}:NAME with NAME one of {names}", self.label);
                 Err(InputError::parameter(&self.label, "a file of several tensors", expected).into())
             }

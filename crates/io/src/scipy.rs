@@ -6,8 +6,8 @@ use certus_contract::{InputError, Position};
 use certus_numeric::{Coo, Csr};
 
 use crate::any::{AnyArray, Data};
-use crate::compressed::{from_entries, from_rows, require_extents};
-use crate::element::Element;
+use crate::compressed::{from_coordinates, from_entries, from_rows, require_extents};
+use crate::element::{Element, Misfit, convert};
 use crate::error::{Error, Result};
 use crate::npz::{Npz, NpzWriter};
 use crate::source::member_label;
@@ -71,7 +71,7 @@ pub(crate) fn read_coo(npz: &mut Npz) -> Result<Coo> {
     };
     // `chunks` of no entries at all gives no axes.
     if values.is_empty() && axes.iter().all(Vec::is_empty) {
-        return Ok(Coo::new(shape, Vec::new(), Vec::new())?);
+        return from_coordinates(&label, shape, Vec::new(), Vec::new());
     }
     if axes.len() != shape.len() || axes.iter().any(|axis| axis.len() != values.len()) {
         let problem = format!("{} index arrays of {:?} entries", axes.len(), axes.iter().map(Vec::len).collect::<Vec<_>>());
@@ -88,7 +88,7 @@ pub(crate) fn read_coo(npz: &mut Npz) -> Result<Coo> {
             interleaved.push(axis[k]);
         }
     }
-    Ok(Coo::new(shape, interleaved, values)?)
+    from_coordinates(&label, shape, interleaved, values)
 }
 
 /// The entries of a matrix by coordinates.
@@ -140,12 +140,12 @@ fn indices<T: Element>(array: AnyArray) -> Result<Vec<T>> {
         return Err(Error::unsupported(label, array.dtype().to_string(), "an array of integers"));
     }
     let dtype = array.dtype();
-    match crate::element::convert::<T>(array.into_data()) {
+    match convert::<T>(array.into_data()) {
         Ok(values) => Ok(values),
-        Err(crate::element::Misfit::Entry(k, number)) => {
+        Err(Misfit::Entry(k, number)) => {
             let problem = format!("index {number} is outside 0..2^{}", 8 * T::SIZE);
             Err(InputError::sparsity(label, Position::Entry(vec![k]), problem).into())
         }
-        Err(crate::element::Misfit::Dtype) => Err(Error::unsupported(label, dtype.to_string(), "an array of integers")),
+        Err(Misfit::Dtype) => Err(Error::unsupported(label, dtype.to_string(), "an array of integers")),
     }
 }

@@ -161,7 +161,7 @@ pub(crate) fn read_values<T: Raw>(
 /// The bytes of `count` items of `size` bytes; refuses more than the reader can hold.
 pub(crate) fn require_supply(label: &str, count: usize, size: usize, supply: Supply) -> Result<usize> {
     let (Supply::Known(available) | Supply::AtMost(available)) = supply;
-    let bytes = (count as u64).checked_mul(size as u64).unwrap_or(u64::MAX);
+    let bytes = (count as u64).saturating_mul(size as u64);
     if bytes > available {
         return Err(short(label, bytes, available));
     }

@@ -36,7 +36,9 @@ impl Lines {
         let got = got.map_err(|error| Error::reading(&self.label, error))?;
         self.number += u64::from(got > 0);
         if got as u64 > LONGEST {
-            return Err(InputError::too_large(self.here(), format!("a line of more than {LONGEST} bytes"), format!("{LONGEST} bytes")).into());
+            return Err(
+                InputError::too_large(self.here(), format!("a line of more than {LONGEST} bytes"), format!("{LONGEST} bytes")).into()
+            );
         }
         Ok(got > 0)
     }

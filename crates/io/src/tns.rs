@@ -7,6 +7,7 @@ use certus_contract::InputError;
 use certus_numeric::Coo;
 
 use crate::atomic::AtomicFile;
+use crate::compressed::from_coordinates;
 use crate::error::{Error, Result};
 use crate::source::Source;
 use crate::text::Lines;
@@ -66,7 +67,7 @@ pub fn read_tns(source: impl Into<Source>, options: &TnsOptions) -> Result<Coo> 
         None if values.is_empty() => return Err(InputError::empty(&lines.label, &[]).into()),
         None => largest.iter().map(|&index| index as usize + 1).collect(),
     };
-    Ok(Coo::new(shape, indices, values)?)
+    from_coordinates(&lines.label, shape, indices, values)
 }
 
 /// Writes a sparse array as `.tns` (indices from 1), by rename.

@@ -23,7 +23,7 @@ const ALIGNMENT: usize = 64;
 const LONGEST: usize = 1 << 16;
 
 /// The most dimensions an array may have: NumPy's own limit.
-const MOST_DIMENSIONS: usize = 64;
+pub(crate) const MOST_DIMENSIONS: usize = 64;
 
 /// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,14 +166,20 @@ fn dtype(label: &str, text: &str) -> Result<(Dtype, bool)> {
         ("c8", _) => Dtype::Complex64,
         ("c16", _) => Dtype::Complex128,
         // A string is read into memory item by item.
-        (_, Some(n)) if n <= 1 << 20 => if code.starts_with('S') { Dtype::Bytes(n) } else { Dtype::Str(n) },
+        (_, Some(n)) if n <= 1 << 20 => {
+            if code.starts_with('S') {
+                Dtype::Bytes(n)
+            } else {
+                Dtype::Str(n)
+            }
+        }
         (_, Some(n)) => return Err(InputError::too_large(label, format!("strings of {n} characters"), "2^20 characters").into()),
         _ => {
             return refuse(match code.as_bytes().first() {
                 Some(b'O') => "object",
                 Some(b'V') => "raw bytes",
                 Some(b'M' | b'm') => "date or time",
-                Some(b'f' | b'c') => "long double",
+                Some(b'f' | b'c') if code.ends_with(['2', '6']) => "long double",
                 _ => "unknown",
             });
         }

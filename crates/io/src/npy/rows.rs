@@ -20,9 +20,8 @@ use crate::stream::{Stream, Supply, read_values, short};
 /// ```
 /// use certus_io::NpyRows;
 /// use certus_numeric::Array;
-/// # let folder = std::env::temp_dir().join("certus-io-rows-doc");
-/// # std::fs::create_dir_all(&folder)?;
-/// # let path = folder.join("a.npy");
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("a.npy");
 /// certus_io::write_npy(&path, &Array::from_fn(5, 2, |i, j| (10 * i + j) as f64))?;
 /// let mut rows = NpyRows::open(&path)?;
 /// let mut sum = 0.0;
@@ -32,7 +31,6 @@ use crate::stream::{Stream, Supply, read_values, short};
 /// assert_eq!(sum, 205.0);
 /// rows.seek(4)?;
 /// assert_eq!(rows.next_block::<f64>(2)?.map(|block| block.into_vec()), Some(vec![40.0, 41.0]));
-/// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

@@ -32,16 +32,14 @@ pub fn write_npy<T: Element>(path: impl AsRef<Path>, array: &Array<T>) -> Result
 ///
 /// ```
 /// use certus_io::NpyWriter;
-/// # let folder = std::env::temp_dir().join("certus-io-writer-doc");
-/// # std::fs::create_dir_all(&folder)?;
-/// # let path = folder.join("logits.npy");
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("logits.npy");
 /// let mut writer = NpyWriter::<f32>::create(&path, &[3, 2])?;
 /// for row in [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]] {
 ///     writer.push(&row)?;
 /// }
 /// writer.finish()?;
 /// assert_eq!(certus_io::read_array(&path)?.row(2), [4.0, 5.0]);
-/// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
