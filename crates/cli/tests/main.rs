@@ -1,0 +1,6 @@
+//! Tests of the `certus` command.
+
+mod examples;
+mod frame;
+mod support;
+mod toy;
