@@ -1,0 +1,74 @@
+//! Cholesky factorisation of a symmetric positive definite matrix.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{LltParams, cholesky_in_place, cholesky_in_place_scratch};
+use faer::{Mat, MatMut, MatRef, Par, Spec};
+
+use super::{Triangle, solve_triangular};
+use crate::error::Error;
+
+/// `A = L Lᵀ` for a symmetric positive definite `A` of order d. Cost: d³/3 flops.
+#[derive(Clone, Debug)]
+pub struct Cholesky {
+    lower: Mat<f64>,
+}
+
+impl Cholesky {
+    /// Factors `a`; only its lower triangle is read. `name` is what an error calls it.
+    ///
+    /// # Errors
+    /// `NotPositiveDefinite` with the row at which it failed; `NonFiniteMatrix`.
+    ///
+    /// # Panics
+    /// If `a` is not square.
+    pub fn new(name: &str, a: MatRef<'_, f64>) -> Result<Self, Error> {
+        assert_eq!(a.nrows(), a.ncols(), "a Cholesky factorisation needs a square matrix");
+        let d = a.nrows();
+        let mut lower = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { 0.0 });
+        super::require_finite("Cholesky factorisation", lower.as_ref())?;
+        let params = Spec::<LltParams, f64>::default();
+        let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(d, Par::Seq, params));
+        cholesky_in_place(lower.as_mut(), Default::default(), Par::Seq, MemStack::new(&mut memory), params).map_err(
+            |faer::linalg::cholesky::llt::factor::LltError::NonPositivePivot { index }| Error::NotPositiveDefinite {
+                matrix: name.to_owned(),
+                row: index,
+            },
+        )?;
+        // The factorisation may use the upper triangle as workspace.
+        for j in 0..d {
+            lower.col_mut(j).subrows_mut(0, j).fill(0.0);
+        }
+        Ok(Cholesky { lower })
+    }
+
+    /// The lower triangular factor `L`.
+    pub fn lower(&self) -> MatRef<'_, f64> {
+        self.lower.as_ref()
+    }
+
+    /// Replaces `b` by `A⁻¹ b`, for any number of right-hand sides. Cost: 2 d² flops each.
+    pub fn solve_in_place(&self, mut b: MatMut<'_, f64>) {
+        solve_triangular(Triangle::Lower, self.lower(), b.as_mut());
+        solve_triangular(Triangle::Upper, self.lower().transpose(), b);
+    }
+
+    /// `A⁻¹ b`.
+    pub fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let mut x = b.to_vec();
+        super::solve_triangular_vec(Triangle::Lower, self.lower(), &mut x);
+        super::solve_triangular_vec(Triangle::Upper, self.lower().transpose(), &mut x);
+        x
+    }
+
+    /// The inverse of `A`.
+    pub fn inverse(&self) -> Mat<f64> {
+        let mut inverse = Mat::identity(self.lower.nrows(), self.lower.nrows());
+        self.solve_in_place(inverse.as_mut());
+        inverse
+    }
+
+    /// The natural logarithm of the determinant of `A`.
+    pub fn log_determinant(&self) -> f64 {
+        2.0 * (0..self.lower.nrows()).map(|i| self.lower[(i, i)].ln()).sum::<f64>()
+    }
+}

@@ -1,0 +1,71 @@
+//! Eigenvalues of symmetric matrices.
+
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::{Mat, MatRef, Par, Spec};
+
+use super::{Cholesky, Triangle, solve_triangular};
+use crate::error::Error;
+
+/// `A = V diag(values) Vᵀ`.
+#[derive(Clone, Debug)]
+pub struct SymmetricEigen {
+    /// Eigenvalues, ascending.
+    pub values: Vec<f64>,
+    /// Eigenvectors, one a column, in the order of the values.
+    pub vectors: Mat<f64>,
+}
+
+/// Eigenvalues and vectors of a symmetric matrix; only its lower triangle is read. Cost: about 9 d³ flops.
+///
+/// # Errors
+/// `NonFiniteMatrix`, `NoConvergence`.
+///
+/// # Panics
+/// If `a` is not square.
+pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<SymmetricEigen, Error> {
+    let mut vectors = Mat::zeros(a.nrows(), a.ncols());
+    let values = decompose(a, Some(&mut vectors))?;
+    Ok(SymmetricEigen { values, vectors })
+}
+
+/// Eigenvalues of a symmetric matrix, ascending; only its lower triangle is read. Cost: about 4/3 d³ flops.
+///
+/// # Errors
+/// As [`symmetric_eigen`].
+pub fn symmetric_eigenvalues(a: MatRef<'_, f64>) -> Result<Vec<f64>, Error> {
+    decompose(a, None)
+}
+
+/// Solutions of `A v = λ B v` with A symmetric and B symmetric positive definite: ascending λ, vectors with `vᵀ B v = 1`.
+/// Only lower triangles are read. Cost: about 14 d³ flops.
+///
+/// # Errors
+/// `NotPositiveDefinite` for B, and as [`symmetric_eigen`].
+pub fn generalized_symmetric_eigen(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<SymmetricEigen, Error> {
+    let cholesky = Cholesky::new("the second matrix of the generalised eigenproblem", b)?;
+    // C = L⁻¹ A L⁻ᵀ, made from both sides: solve for the columns of L⁻¹ A, transpose, solve again.
+    let d = a.nrows();
+    let mut half = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { a[(j, i)] });
+    solve_triangular(Triangle::Lower, cholesky.lower(), half.as_mut());
+    let mut c = half.transpose().to_owned();
+    solve_triangular(Triangle::Lower, cholesky.lower(), c.as_mut());
+    let mut eigen = symmetric_eigen(c.as_ref())?;
+    solve_triangular(Triangle::Upper, cholesky.lower().transpose(), eigen.vectors.as_mut());
+    Ok(eigen)
+}
+
+fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Result<Vec<f64>, Error> {
+    assert_eq!(a.nrows(), a.ncols(), "a symmetric matrix is square");
+    let d = a.nrows();
+    let lower = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { a[(j, i)] });
+    super::require_finite("symmetric eigendecomposition", lower.as_ref())?;
+    let want = if vectors.is_some() { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
+    let params = Spec::<SelfAdjointEvdParams, f64>::default();
+    let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(d, want, Par::Seq, params));
+    let mut values = Diag::<f64>::zeros(d);
+    self_adjoint_evd(lower.as_ref(), values.as_mut(), vectors.map(|v| v.as_mut()), Par::Seq, MemStack::new(&mut memory), params)
+        .map_err(|_| Error::NoConvergence { what: "symmetric eigendecomposition", rows: d, cols: d })?;
+    Ok(values.column_vector().iter().copied().collect())
+}

@@ -1,0 +1,9 @@
+//! Iterative solvers over a [`LinearOperator`](crate::operator::LinearOperator).
+
+mod lanczos;
+mod lsmr;
+mod pcg;
+
+pub use lanczos::{Extremes, SymmetricOperator, lanczos_extremes, singular_extremes};
+pub use lsmr::{Lsmr, LsmrOptions, lsmr};
+pub use pcg::{Pcg, PcgOptions, pcg};
