@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use certus_io::Source;
+
 // The options that every verb has, before or after its own. (A doc comment here would become the help of the command.)
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Globals {
@@ -117,48 +119,40 @@ impl OutFile {
     }
 }
 
-/// A file that a verb reads: `FILE`, or `FILE.npz:NAME` for one array of an archive.
+/// A file that a verb reads: `FILE`, or `FILE.npz:NAME` for one array of an archive. The readers of `certus_io` take it.
 ///
 /// The frame finds every `InFile` of a verb by its type and refuses an output with the same path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct InFile {
-    pub(crate) text: String,
-}
+#[derive(Clone, Debug)]
+pub struct InFile(Source);
 
 impl InFile {
     /// The path, without the name of the array.
     pub fn path(&self) -> &Path {
-        Path::new(self.split().0)
+        self.0.path()
     }
+}
 
-    /// The name of the array in the archive, where one is given.
-    pub fn member(&self) -> Option<&str> {
-        self.split().1
-    }
-
-    fn split(&self) -> (&str, Option<&str>) {
-        match self.text.rfind(".npz:") {
-            Some(at) => (&self.text[..at + 4], Some(&self.text[at + 5..])),
-            None => (&self.text, None),
-        }
+impl From<&InFile> for Source {
+    fn from(file: &InFile) -> Self {
+        file.0.clone()
     }
 }
 
 impl FromStr for InFile {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("must be a path".into()) } else { Ok(InFile { text: text.into() }) }
+        if text.is_empty() { Err("must be a path".into()) } else { Ok(InFile(text.into())) }
     }
 }
 
 impl fmt::Display for InFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
+        self.0.fmt(f)
     }
 }
 
 /// An option that takes a number or a file: `--ridge 0.1`, `--ridge ridge.npy`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum NumberOrFile {
     /// A finite number.
     Number(f64),

@@ -61,6 +61,23 @@ impl Explain for InputError {
     }
 }
 
+impl Explain for certus_io::Error {
+    fn kind(&self) -> String {
+        certus_io::Error::kind(self).to_owned()
+    }
+
+    fn hint(&self) -> String {
+        certus_io::Error::hint(self)
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            certus_io::Error::Io { action: "write", .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
+    }
+}
+
 /// An error as the command shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CliError {

@@ -37,6 +37,7 @@
 
 mod app;
 pub mod args;
+mod arrays;
 mod command;
 mod context;
 mod error;

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use certus_contract::{Certificate, Status};
+use certus_io::Element;
+use certus_numeric::Array;
 use serde_json::{Map, Value, json};
 
 use crate::args::OutFile;
+use crate::arrays::{self, Named};
 use crate::error::{CliError, Exit};
 use crate::outputs::{Outputs, Staged};
 
@@ -27,6 +30,7 @@ pub struct Report {
 /// What goes into an output.
 enum Content {
     Written(Box<dyn FnOnce(&Path) -> Result<(), CliError> + Send>),
+    Arrays(Named),
     Staged(Staged),
 }
 
@@ -87,6 +91,18 @@ impl Report {
         Report { silent_about_seed_and_time: true, ..self }
     }
 
+    /// One array of an output: the only one of an `.npy`, or one of several, by name, of an `.npz`.
+    ///
+    /// Give the arrays of an archive one after the other to the same `out`.
+    pub fn array<T: Element>(mut self, out: &OutFile, name: &str, array: Array<T>) -> Self {
+        let named = (name.to_owned(), Box::new(array) as _);
+        match self.contents.iter_mut().find(|(other, _)| other == out) {
+            Some((_, Content::Arrays(arrays))) => arrays.push(named),
+            _ => self.contents.push((out.clone(), Content::Arrays(vec![named]))),
+        }
+        self
+    }
+
     /// An output that `write` writes to the path that it is given, once all is well.
     pub fn file(mut self, out: &OutFile, write: impl FnOnce(&Path) -> Result<(), CliError> + Send + 'static) -> Self {
         self.contents.push((out.clone(), Content::Written(Box::new(write))));
@@ -107,6 +123,11 @@ impl Report {
             written.push((outputs.option(&out).unwrap_or("out").to_owned(), out.path().to_owned()));
             staged.push(match content {
                 Content::Staged(file) => file,
+                Content::Arrays(named) => {
+                    let file = outputs.stage(&out)?;
+                    arrays::write(&out, &named, file.path())?;
+                    file
+                }
                 Content::Written(write) => {
                     let file = outputs.stage(&out)?;
                     write(file.path())?;

@@ -123,7 +123,11 @@ fn readme_commands(readme: &str) -> Vec<String> {
         }
     }
     // Later words of a shell line, and what the row leaves open, are not for this test.
-    commands.iter().map(|c| c.split(" && ").next().unwrap_or(c).to_owned()).filter(|c| !c.contains("SYSTEM") && !c.contains("DIR")).collect()
+    commands
+        .iter()
+        .map(|c| c.split(" && ").next().unwrap_or(c).to_owned())
+        .filter(|c| !c.contains("SYSTEM") && !c.contains("DIR"))
+        .collect()
 }
 
 #[test]
