@@ -1,0 +1,166 @@
+//! The Walsh-Hadamard transform, and chosen rows of it without a whole transform in memory.
+
+use certus_numeric::Array;
+use rayon::prelude::*;
+
+use crate::matrix::Matrix;
+
+/// Columns that are transformed together: two cache lines of each row.
+const PANEL: usize = 16;
+
+/// Rows of the blocks that are transformed in cache: 512 kB with a panel's columns.
+const MAX_BLOCK: usize = 4096;
+const MIN_BLOCK: usize = 256;
+
+/// Entries below which a transform runs level by level: half a first-level cache.
+const IN_CACHE: usize = 2048;
+
+/// x <- H x for each of `width` interleaved vectors (x is n x width, row-major; n a power of two), unscaled:
+/// H_ij = (-1)^popcount(i & j), so that H H = n I. Cost: n log2 n additions a vector.
+///
+/// # Panics
+/// If the number of rows is not a power of two.
+pub fn walsh_hadamard(x: &mut [f64], width: usize) {
+    if x.is_empty() {
+        return;
+    }
+    let n = x.len() / width;
+    assert!(n.is_power_of_two() && n * width == x.len(), "a Walsh-Hadamard transform needs a power of two of rows");
+    transform(x, width);
+}
+
+/// Splits until a part fits into the cache, then combines four parts at a time.
+fn transform(x: &mut [f64], width: usize) {
+    let n = x.len() / width;
+    if n >= 4 {
+        let quarter = x.len() / 4;
+        if x.len() > IN_CACHE {
+            x.chunks_exact_mut(quarter).for_each(|part| transform(part, width));
+            combine_four(x);
+        } else {
+            let mut len = width;
+            while len * 4 <= x.len() {
+                x.chunks_exact_mut(len * 4).for_each(combine_four);
+                len *= 4;
+            }
+            if len < x.len() {
+                combine_two(x);
+            }
+        }
+    } else if n == 2 {
+        combine_two(x);
+    }
+}
+
+fn combine_two(x: &mut [f64]) {
+    let (a, b) = x.split_at_mut(x.len() / 2);
+    for (a, b) in a.iter_mut().zip(b) {
+        (*a, *b) = (*a + *b, *a - *b);
+    }
+}
+
+fn combine_four(x: &mut [f64]) {
+    let quarter = x.len() / 4;
+    let (ab, cd) = x.split_at_mut(2 * quarter);
+    let (a, b) = ab.split_at_mut(quarter);
+    let (c, d) = cd.split_at_mut(quarter);
+    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+        let (sum, difference) = (*a + *b, *a - *b);
+        let (sum2, difference2) = (*c + *d, *c - *d);
+        (*a, *b, *c, *d) = (sum + sum2, difference + difference2, sum - sum2, difference - difference2);
+    }
+}
+
+/// Where the rows of the input stand in the padded space, and with which sign.
+pub(super) trait Padding: Sync {
+    /// The dimension of the padded space: a power of two.
+    fn padded(&self) -> usize;
+
+    /// Position and sign of input row `i`; positions ascend with `i`.
+    fn position(&self, i: usize) -> (usize, f64);
+}
+
+/// `scale` times the rows `samples` of H D A, A padded by zero rows: `samples.len()` x cols(a).
+///
+/// H of N = K B dimensions is a Kronecker product of one of K and one of B: a block of B rows is transformed in cache and then
+/// added, with its sign, to each sampled row. Cost log2 B + s / B additions for each entry of A (with its zeros); no copy of A.
+pub(super) fn sampled_rows(a: Matrix<'_>, padding: &impl Padding, samples: &[usize], scale: f64) -> Array {
+    let (n, d, s) = (a.rows(), a.cols(), samples.len());
+    let mut result = Array::zeros([s, d]);
+    if n == 0 || d == 0 {
+        return result;
+    }
+    let block = samples.len().next_power_of_two().clamp(MIN_BLOCK, MAX_BLOCK).min(padding.padded());
+    let by_columns = match a {
+        Matrix::Dense(_) => None,
+        Matrix::Sparse(a) => Some(a.transposed()),
+    };
+    let panels: Vec<Vec<f64>> = (0..d)
+        .into_par_iter()
+        .step_by(PANEL)
+        .map(|j0| {
+            let width = PANEL.min(d - j0);
+            let mut sums = vec![0.0; s * width];
+            let mut buffer = vec![0.0; block * width];
+            let mut cursors = vec![0usize; width];
+            for k in 0..padding.padded() / block {
+                buffer.fill(0.0);
+                let mut filled = false;
+                let (begin, end) = (k * block, (k + 1) * block);
+                match (a, &by_columns) {
+                    (_, Some(columns)) => {
+                        for (j, cursor) in cursors.iter_mut().enumerate() {
+                            let (rows, values) = columns.row(j0 + j);
+                            while *cursor < rows.len() {
+                                let (position, sign) = padding.position(rows[*cursor] as usize);
+                                if position >= end {
+                                    break;
+                                }
+                                buffer[(position - begin) * width + j] = sign * values[*cursor];
+                                *cursor += 1;
+                                filled = true;
+                            }
+                        }
+                    }
+                    (Matrix::Dense(a), None) => {
+                        let cursor = &mut cursors[0];
+                        while *cursor < n {
+                            let (position, sign) = padding.position(*cursor);
+                            if position >= end {
+                                break;
+                            }
+                            let source = &a.row(*cursor)[j0..j0 + width];
+                            let target = &mut buffer[(position - begin) * width..][..width];
+                            target.iter_mut().zip(source).for_each(|(target, v)| *target = sign * v);
+                            *cursor += 1;
+                            filled = true;
+                        }
+                    }
+                    (Matrix::Sparse(_), None) => {}
+                }
+                if !filled {
+                    continue;
+                }
+                transform(&mut buffer, width);
+                for (sums, &sample) in sums.chunks_exact_mut(width).zip(samples) {
+                    let sign = if ((sample / block) & k).count_ones() & 1 == 1 { -scale } else { scale };
+                    let row = &buffer[(sample % block) * width..][..width];
+                    sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * v);
+                }
+            }
+            sums
+        })
+        .collect();
+    result.as_mut_slice().par_chunks_mut(d).enumerate().for_each(|(r, row)| {
+        for (row, panel) in row.chunks_mut(PANEL).zip(&panels) {
+            row.copy_from_slice(&panel[r * row.len()..][..row.len()]);
+        }
+    });
+    result
+}
+
+/// A sign by its index.
+#[inline(always)]
+pub(super) fn sign(key: u64, i: usize) -> f64 {
+    if certus_numeric::seed::hash64(key, i as u64) & 1 == 1 { -1.0 } else { 1.0 }
+}
