@@ -2,5 +2,6 @@
 
 mod examples;
 mod frame;
+mod interrupt;
 mod support;
 mod toy;
