@@ -37,15 +37,21 @@ struct LeastSquares {
     /// The right-hand side b, n numbers
     #[arg(long, value_name = "FILE")]
     b: InFile,
-    /// QR of A, or LSMR with a sketch of A as its preconditioner [default: by the sizes]
-    #[arg(long, value_enum)]
-    method: Option<Method>,
-    /// The random distribution of the sketch [default: by the format of A]
-    #[arg(long, value_enum)]
-    sketch: Option<Sketch>,
-    /// Backward error to reach, relative to A
+    /// What preconditions LSMR: the triangular factor of A, or of a sketch of A, or nothing but the norms of A's columns
+    #[arg(long, value_enum, default_value_t = Method::Auto)]
+    method: Method,
+    /// The random distribution of the sketch
+    #[arg(long, value_enum, default_value_t = Sketch::CountSketch)]
+    sketch: Sketch,
+    /// Backward error at which to stop
     #[arg(long, value_name = "E", default_value_t = 1e-12, value_parser = args::positive)]
     tol: f64,
+    /// Most passes over A
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = args::count)]
+    max_iter: usize,
+    /// What to spend on the certificate: full measures the spectrum and the error exactly, at the cost of a QR
+    #[arg(long, value_enum, default_value_t = Certify::Cheap)]
+    certify: Certify,
     /// Where x goes, d numbers: .npy, or .npz with the array x
     #[arg(long, value_name = "FILE", value_parser = OutFile::array)]
     out: OutFile,
@@ -53,17 +59,66 @@ struct LeastSquares {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Method {
+    /// By the sizes
+    Auto,
+    /// The triangular factor of A
     Qr,
+    /// That of a sketch of A
     Sketch,
+    /// The norms of A's columns
+    Lsmr,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Sketch {
+    /// One non-zero a column: the fastest
     #[value(name = "countsketch")]
     CountSketch,
+    /// A few non-zeros a column
     Osnap,
+    /// Subsampled randomised Hadamard transform
     Srht,
+    /// Dense
     Gaussian,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Certify {
+    /// What the solve shows by the way
+    Cheap,
+    /// Everything
+    Full,
+}
+
+impl From<Method> for least_squares::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Auto => least_squares::Method::Auto,
+            Method::Qr => least_squares::Method::Qr,
+            Method::Sketch => least_squares::Method::Sketch,
+            Method::Lsmr => least_squares::Method::Lsmr,
+        }
+    }
+}
+
+impl From<Sketch> for SketchKind {
+    fn from(sketch: Sketch) -> Self {
+        match sketch {
+            Sketch::CountSketch => SketchKind::CountSketch,
+            Sketch::Osnap => SketchKind::Osnap,
+            Sketch::Srht => SketchKind::Srht,
+            Sketch::Gaussian => SketchKind::Gaussian,
+        }
+    }
+}
+
+impl From<Certify> for least_squares::Certify {
+    fn from(certify: Certify) -> Self {
+        match certify {
+            Certify::Cheap => least_squares::Certify::Cheap,
+            Certify::Full => least_squares::Certify::Full,
+        }
+    }
 }
 
 impl Verb for LeastSquares {
@@ -75,7 +130,16 @@ impl Verb for LeastSquares {
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
         let (a, b) = (read_matrix(&self.a)?, read_vector(&self.b)?);
         let problem = Problem::new(view(&a), &b)?;
-        let solution = self.solver(ctx).solve_with(&problem, ctx.observer())?;
+        let solver = Solver {
+            method: self.method.into(),
+            sketch: self.sketch.into(),
+            tolerance: self.tol,
+            max_iterations: self.max_iter,
+            seed: ctx.seed(),
+            certify: self.certify.into(),
+            ..Solver::default()
+        };
+        let solution = solver.solve_with(&problem, ctx.observer())?;
         let facts = &solution.facts;
         Ok(Report::new(solution.status)
             .metric("residual", facts.residual)
@@ -88,5 +152,23 @@ impl Verb for LeastSquares {
             .trace(solution.trace)
             .certificate(solution.certificate)
             .array(&self.out, "x", Array::vector(solution.x)))
+    }
+}
+
+/// A matrix from a file as one for a problem.
+fn view(matrix: &certus_io::Matrix) -> Matrix<'_> {
+    match matrix {
+        certus_io::Matrix::Dense(dense) => dense.into(),
+        certus_io::Matrix::Sparse(sparse) => sparse.into(),
+    }
+}
+
+impl Explain for certus_linalg::Error {
+    fn kind(&self) -> String {
+        certus_linalg::Error::kind(self).to_owned()
+    }
+
+    fn hint(&self) -> String {
+        certus_linalg::Error::hint(self)
     }
 }
