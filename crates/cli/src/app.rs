@@ -96,8 +96,8 @@ impl Cli {
             Ok(Outcome::Finished { finished, quiet }) => (finished.report.exit(), print(&finished, json, quiet, out)),
             Err(Failure::Usage(error)) if json => (Exit::BadInput, writeln!(out, "{}", usage::explain(&error).to_json())),
             Err(Failure::Usage(error)) => (Exit::BadInput, write!(err, "{}", error.render().ansi())),
-            Err(Failure::Error(error)) if json => (error.exit, writeln!(out, "{}", error.to_json())),
-            Err(Failure::Error(error)) => (error.exit, human::print_error(&error, err)),
+            Err(Failure::Error(error)) if json => (error.exit(), writeln!(out, "{}", error.to_json())),
+            Err(Failure::Error(error)) => (error.exit(), human::print_error(&error, err)),
         };
         match printed.and_then(|()| out.flush()) {
             Ok(()) => exit,
@@ -203,7 +203,7 @@ fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
 
 fn no_threads(threads: usize, error: &rayon::ThreadPoolBuildError) -> CliError {
     let message = format!("{threads} threads could not be started: {error}");
-    CliError::new("ThreadsFailed", message, "Ask for fewer with --threads.").exit(Exit::Failed)
+    CliError::new("ThreadsFailed", message, "Ask for fewer with --threads.").with_exit(Exit::Failed)
 }
 
 /// A panic as an error.
@@ -212,5 +212,5 @@ fn broken(panic: &(dyn Any + Send)) -> CliError {
     let place = interrupt::place_of_panic().map(|place| format!(" at {place}")).unwrap_or_default();
     let message = format!("an internal error{place}: {what}");
     CliError::new("Internal", message, "This is a bug in certus; nothing was written. Please report it with the command line.")
-        .exit(Exit::Failed)
+        .with_exit(Exit::Failed)
 }

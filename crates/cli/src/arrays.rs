@@ -35,7 +35,7 @@ pub(crate) fn write(out: &OutFile, arrays: &Named, path: &Path) -> Result<(), Cl
     };
     written.map_err(|error| match error {
         Error::Io { source, .. } => CliError::write_failed(out.path(), &source),
-        other => CliError::from(other).exit(Exit::Failed),
+        other => CliError::from(other).with_exit(Exit::Failed),
     })
 }
 

@@ -80,54 +80,72 @@ impl Explain for certus_io::Error {
 
 /// An error as the command shows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CliError {
-    /// The exit code.
-    pub exit: Exit,
-    /// The kind, as the JSON's `error.kind`.
-    pub kind: String,
-    /// What was wrong, where, and what would be right.
-    pub message: String,
-    /// What to do about it, in one sentence.
-    pub hint: String,
-    /// Further fields of the JSON's `error`.
-    pub fields: Map<String, Value>,
+pub struct CliError(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Parts {
+    exit: Exit,
+    kind: String,
+    message: String,
+    hint: String,
+    fields: Map<String, Value>,
 }
 
 impl CliError {
-    /// A bad input or usage (exit code 2).
+    /// A bad input or usage (exit code 2): its kind as the JSON's `error.kind`; what was wrong, where, and what would be right;
+    /// and what to do about it, in one sentence.
     pub fn new(kind: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        CliError { exit: Exit::BadInput, kind: kind.into(), message: message.into(), hint: hint.into(), fields: Map::new() }
+        let parts = Parts { exit: Exit::BadInput, kind: kind.into(), message: message.into(), hint: hint.into(), fields: Map::new() };
+        CliError(Box::new(parts))
     }
 
     /// The same error with another exit code.
-    pub fn exit(self, exit: Exit) -> Self {
-        CliError { exit, ..self }
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.0.exit = exit;
+        self
     }
 
     /// The same error with another hint.
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        CliError { hint: hint.into(), ..self }
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = hint.into();
+        self
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.0.exit
+    }
+
+    /// What was wrong.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        &self.0.hint
     }
 
     /// A file that could not be written though all checks before the work said that it could (exit code 1).
     pub fn write_failed(path: &Path, error: &std::io::Error) -> Self {
         let message = format!("{} could not be written: {error}", path.display());
-        CliError::new("WriteFailed", message, "Free space or choose another folder, and run again.").exit(Exit::Failed)
+        CliError::new("WriteFailed", message, "Free space or choose another folder, and run again.").with_exit(Exit::Failed)
     }
 
     /// The object that `--json` prints.
     pub fn to_json(&self) -> Value {
         let mut error = Map::new();
-        error.insert("kind".into(), self.kind.clone().into());
-        error.insert("message".into(), self.message.clone().into());
-        error.insert("hint".into(), self.hint.clone().into());
-        error.extend(self.fields.clone());
+        error.insert("kind".into(), self.0.kind.clone().into());
+        error.insert("message".into(), self.0.message.clone().into());
+        error.insert("hint".into(), self.0.hint.clone().into());
+        error.extend(self.0.fields.clone());
         json!({ "error": error })
     }
 }
 
 impl<E: Explain> From<E> for CliError {
     fn from(error: E) -> Self {
-        CliError { exit: error.exit(), kind: error.kind(), message: error.to_string(), hint: error.hint(), fields: error.fields() }
+        let (exit, fields) = (error.exit(), error.fields());
+        CliError(Box::new(Parts { exit, kind: error.kind(), message: error.to_string(), hint: error.hint(), fields }))
     }
 }

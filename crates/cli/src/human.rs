@@ -45,8 +45,8 @@ pub(crate) fn print(finished: &Finished, out: &mut dyn Write) -> io::Result<()> 
 
 /// Writes an error: what was wrong, and what to do about it.
 pub(crate) fn print_error(error: &CliError, err: &mut dyn Write) -> io::Result<()> {
-    writeln!(err, "{BAD}error{BAD:#}: {}", plain(&error.message))?;
-    if error.hint.is_empty() { Ok(()) } else { writeln!(err, "  {DIM}hint{DIM:#}: {}", plain(&error.hint)) }
+    writeln!(err, "{BAD}error{BAD:#}: {}", plain(error.message()))?;
+    if error.hint().is_empty() { Ok(()) } else { writeln!(err, "  {DIM}hint{DIM:#}: {}", plain(error.hint())) }
 }
 
 /// Writes the certificate's own table, with the verdicts coloured.
@@ -95,15 +95,15 @@ fn seconds(seconds: f64) -> String {
 
 /// A value in a few words: the JSON has it in full.
 fn text(value: &Value) -> String {
-    const SHOWN: usize = 6;
+    const SHOWN: usize = 60;
     match value {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),
         Value::Number(n) if n.is_f64() => n.as_f64().map_or_else(|| n.to_string(), number),
-        Value::Array(values) if values.len() > SHOWN || values.iter().any(Value::is_object) => {
-            format!("{} values", values.len())
+        Value::Array(values) => {
+            let list = format!("[{}]", values.iter().take(SHOWN).map(text).collect::<Vec<_>>().join(", "));
+            if list.len() > SHOWN { format!("{} values", values.len()) } else { list }
         }
-        Value::Array(values) => format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => format!("{} fields", fields.len()),
         other => other.to_string(),
     }

@@ -121,7 +121,7 @@ impl Declared {
         let folder = folder(path);
         if !folder.exists() {
             return Err(CliError::from(InputError::not_found(format!("the folder {} of --{option}", folder.display()), [""; 0]))
-                .hint("Create the folder first, or choose another."));
+                .with_hint("Create the folder first, or choose another."));
         }
         if path.file_name().is_none() || !folder.is_dir() {
             return Err(refused("not a file name in a folder", "a file"));

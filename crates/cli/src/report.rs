@@ -27,9 +27,12 @@ pub struct Report {
     contents: Vec<(OutFile, Content)>,
 }
 
+/// Writes an output to the path that it is given.
+type Writer = Box<dyn FnOnce(&Path) -> Result<(), CliError> + Send>;
+
 /// What goes into an output.
 enum Content {
-    Written(Box<dyn FnOnce(&Path) -> Result<(), CliError> + Send>),
+    Written(Writer),
     Arrays(Named),
     Staged(Staged),
 }

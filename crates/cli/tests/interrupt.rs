@@ -20,3 +20,27 @@ fn first_signal_stops_the_run_and_leaves_its_answer() {
     let value: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((exit, &value["status"]), (Exit::NotReached, &"stopped".into()));
 }
+
+#[cfg(unix)]
+#[test]
+fn second_signal_ends_the_process() {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Command, Stdio};
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "interrupt::raise_two_signals", "--ignored"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.signal(), Some(signal_hook::consts::SIGINT));
+}
+
+#[cfg(unix)]
+#[test]
+#[ignore = "ends its process: run by second_signal_ends_the_process"]
+fn raise_two_signals() {
+    let _stop = interrupt::stop_on_signal();
+    for _ in 0..2 {
+        signal_hook::low_level::raise(signal_hook::consts::SIGINT).unwrap();
+    }
+}

@@ -1,9 +1,10 @@
 //! `certus linalg`: least squares and leverage scores.
 
+use certus_contract::{Certificate, Check, Claim, Status};
 use certus_io::{read_matrix, read_vector};
-use certus_linalg::Matrix;
 use certus_linalg::least_squares::{self, Problem, Solver};
 use certus_linalg::sketch::SketchKind;
+use certus_linalg::{Matrix, leverage};
 use certus_numeric::Array;
 
 use crate::args::{self, InFile, OutFile};
@@ -41,10 +42,13 @@ struct LeastSquares {
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     method: Method,
     /// The random distribution of the sketch
-    #[arg(long, value_enum, default_value_t = Sketch::CountSketch)]
-    sketch: Sketch,
+    #[arg(long, value_enum, default_value_t = Distribution::CountSketch)]
+    sketch: Distribution,
+    /// Rows of the sketch, at least d [default: by the sizes]
+    #[arg(long, value_name = "N", value_parser = args::count)]
+    sketch_rows: Option<usize>,
     /// Backward error at which to stop
-    #[arg(long, value_name = "E", default_value_t = 1e-12, value_parser = args::positive)]
+    #[arg(long, value_name = "E", default_value = "1e-12", value_parser = args::positive)]
     tol: f64,
     /// Most passes over A
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = args::count)]
@@ -70,7 +74,7 @@ enum Method {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Sketch {
+enum Distribution {
     /// One non-zero a column: the fastest
     #[value(name = "countsketch")]
     CountSketch,
@@ -101,13 +105,13 @@ impl From<Method> for least_squares::Method {
     }
 }
 
-impl From<Sketch> for SketchKind {
-    fn from(sketch: Sketch) -> Self {
+impl From<Distribution> for SketchKind {
+    fn from(sketch: Distribution) -> Self {
         match sketch {
-            Sketch::CountSketch => SketchKind::CountSketch,
-            Sketch::Osnap => SketchKind::Osnap,
-            Sketch::Srht => SketchKind::Srht,
-            Sketch::Gaussian => SketchKind::Gaussian,
+            Distribution::CountSketch => SketchKind::CountSketch,
+            Distribution::Osnap => SketchKind::Osnap,
+            Distribution::Srht => SketchKind::Srht,
+            Distribution::Gaussian => SketchKind::Gaussian,
         }
     }
 }
@@ -123,8 +127,8 @@ impl From<Certify> for least_squares::Certify {
 
 impl Verb for LeastSquares {
     const EXAMPLES: &'static [&'static str] = &[
-        "certus linalg least-squares --a diabetes.npz:x --b b.npy --out x.npy",
-        "certus linalg least-squares --a sparse.npz --b labels.npy --method sketch --out x.npy",
+        "certus linalg least-squares --a diabetes.npz:x --b b.npy --certify full --out x.npy",
+        "certus linalg least-squares --a sparse.npz --b labels.npy --method sketch --sketch-rows 500 --certify full --out x.npy",
     ];
 
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
@@ -133,11 +137,11 @@ impl Verb for LeastSquares {
         let solver = Solver {
             method: self.method.into(),
             sketch: self.sketch.into(),
+            sketch_rows: self.sketch_rows,
             tolerance: self.tol,
             max_iterations: self.max_iter,
             seed: ctx.seed(),
             certify: self.certify.into(),
-            ..Solver::default()
         };
         let solution = solver.solve_with(&problem, ctx.observer())?;
         let facts = &solution.facts;
@@ -153,6 +157,69 @@ impl Verb for LeastSquares {
             .certificate(solution.certificate)
             .array(&self.out, "x", Array::vector(solution.x)))
     }
+}
+
+/// How much each row of A matters to its column space: the leverage scores of diag(sqrt h) A
+///
+/// A score is between 0 and 1; all together add up to the rank.
+#[derive(clap::Args)]
+struct Leverage {
+    /// The matrix A, n x d: .npy, .npz:NAME, SciPy's sparse .npz, or .mtx
+    #[arg(long, value_name = "FILE")]
+    a: InFile,
+    /// The weights h of the rows, n numbers of at least 0 [default: 1]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<InFile>,
+    /// From a sketch of A, to a factor of about 1 +- epsilon
+    #[arg(long)]
+    approximate: bool,
+    /// The factor for --approximate, above 0 and below 1
+    #[arg(long, value_name = "E", default_value = "0.5", value_parser = args::positive, requires = "approximate")]
+    epsilon: f64,
+    /// Where the scores go, n numbers: .npy, or .npz with the array tau
+    #[arg(long, value_name = "FILE", value_parser = OutFile::array)]
+    out: OutFile,
+}
+
+/// The chance that an approximate score is off by more.
+const FAILURE: f64 = 0.01;
+
+impl Verb for Leverage {
+    const EXAMPLES: &'static [&'static str] =
+        &["certus linalg leverage --a digits.npz:x --out tau.npy", "certus linalg leverage --a sparse.mtx --approximate --out tau.npy"];
+
+    fn run(&self, ctx: &Context) -> Result<Report, CliError> {
+        let a = read_matrix(&self.a)?;
+        let weights = self.weights.as_ref().map(read_vector).transpose()?;
+        let (a, weights) = (view(&a), weights.as_deref());
+        let found = if self.approximate {
+            leverage::approximate_leverage_scores(a, weights, self.epsilon, FAILURE, ctx.seed())?
+        } else {
+            leverage::leverage_scores(a, weights)?
+        };
+        let sum = found.scores.iter().sum::<f64>();
+        Ok(Report::new(Status::Done)
+            .metric("rank", found.rank)
+            .metric("sum", sum)
+            .metric("largest", found.scores.iter().copied().fold(0.0, f64::max))
+            .metric("relative_error", found.relative_error)
+            .certificate(Certificate::new([scores_add_up(sum, &found)]))
+            .array(&self.out, "tau", Array::vector(found.scores)))
+    }
+}
+
+/// The scores are the diagonal of a projection, whose trace is its rank.
+fn scores_add_up(sum: f64, found: &leverage::Leverage) -> Claim {
+    let rank = found.rank as f64;
+    let rounding = 4.0 * found.scores.len() as f64 * f64::EPSILON;
+    let sum =
+        Check::le("sum", "|sum of the scores - rank| / rank <= limit", (sum - rank).abs() / rank.max(1.0), found.relative_error + rounding);
+    let claim = Claim::new("Leverage scores add up to the rank", "trace of a projection; Drineas and Mahoney 2018, section 2.7");
+    if found.relative_error == 0.0 {
+        return claim.guarantees(sum);
+    }
+    let each = Check::le("each_score", "|score / true score - 1| <= limit for all rows", None, found.relative_error);
+    claim.guarantees(sum.trivial(1.0).estimated()).guarantees(each.trivial(1.0).estimated())
 }
 
 /// A matrix from a file as one for a problem.
