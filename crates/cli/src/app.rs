@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use certus_contract::InputError;
 use clap::{ArgMatches, FromArgMatches as _};
 
 use crate::args::{Globals, InFile, NumberOrFile, OutFile};
@@ -28,9 +29,9 @@ use crate::verb::{Entry, Registered, System, Work};
 /// Bytes of stack of each thread: what the main thread usually has.
 const STACK: usize = 8 << 20;
 
-/// The command over these systems.
+/// A command over registered verbs.
 pub struct Cli {
-    pub(crate) systems: Vec<System>,
+    root: System,
     stop: Arc<AtomicBool>,
     progress: bool,
 }
@@ -65,9 +66,9 @@ struct Job {
 }
 
 impl Cli {
-    /// The command over these systems, with `certus examples` and `certus completions`.
-    pub fn new(systems: Vec<System>) -> Self {
-        Cli { systems, stop: Arc::new(AtomicBool::new(false)), progress: false }
+    /// The command whose name, help and verbs are those of `root`, with the verbs `examples` and `completions` added.
+    pub fn new(root: System) -> Self {
+        Cli { root, stop: Arc::new(AtomicBool::new(false)), progress: false }
     }
 
     /// The same command, whose running verb stops at its next event once the flag is set.
@@ -82,7 +83,7 @@ impl Cli {
 
     /// Its clap form: for completions, manuals and tests.
     pub fn command(&self) -> clap::Command {
-        command::build(&self.systems)
+        command::build(&self.root)
     }
 
     /// Runs one command line, the first of `args` being the program's name, and prints to `out` and `err`.
@@ -128,7 +129,7 @@ impl Cli {
     fn job(&self, matches: &ArgMatches) -> Result<Job, Failure> {
         if let Some((EXAMPLES, matches)) = matches.subcommand() {
             let examples = Examples::from_arg_matches(matches).map_err(Failure::Usage)?;
-            let (outputs, work) = examples::prepare(&examples, &self.systems)?;
+            let (outputs, work) = examples::prepare(&examples, &self.root)?;
             return Ok(Job { command: EXAMPLES.into(), inputs: Vec::new(), outputs, work });
         }
         let (verb, command, matches) = self.verb(matches).ok_or_else(|| {
@@ -141,15 +142,13 @@ impl Cli {
 
     /// The verb that is called, its full name, and its arguments.
     fn verb<'a>(&self, matches: &'a ArgMatches) -> Option<(&Registered, String, &'a ArgMatches)> {
-        let (name, mut matches) = matches.subcommand()?;
-        let mut command = name.to_owned();
-        let mut group = self.systems.iter().find(|system| system.name == name)?;
+        let (mut group, mut matches, mut names) = (&self.root, matches, Vec::new());
         loop {
             let (name, inner) = matches.subcommand()?;
-            command = format!("{command} {name}");
+            names.push(name);
             matches = inner;
             match group.entries.iter().find(|entry| entry.name() == name)? {
-                Entry::Verb(verb) => return Some((verb, command, matches)),
+                Entry::Verb(verb) => return Some((verb, names.join(" "), matches)),
                 Entry::Group(inner) => group = inner,
             }
         }
@@ -158,12 +157,14 @@ impl Cli {
     /// Checks the outputs, runs the work in its pool, and writes its files.
     fn execute(&self, job: Job, globals: &Globals) -> Result<Finished, CliError> {
         let begun = Instant::now();
+        let outputs = Outputs::check(&job.outputs, &job.inputs)?;
+        require_files(&job.inputs)?;
         let context = Context {
             seed: globals.seed,
             stop: Arc::clone(&self.stop),
             told: AtomicBool::new(false),
             progress: Progress::new(self.progress && !globals.quiet && !globals.json),
-            outputs: Outputs::check(&job.outputs, &job.inputs)?,
+            outputs,
         };
         let threads = globals.threads.unwrap_or_else(|| available_parallelism().map_or(1, Into::into));
         let pool =
@@ -199,6 +200,14 @@ fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
         NumberOrFile::Number(_) => None,
     }));
     files.into_iter().map(|(option, file)| (option, file.path().to_owned())).collect()
+}
+
+/// Refuses a missing file at once: others, which take long to read, may come before it.
+fn require_files(inputs: &[(String, PathBuf)]) -> Result<(), InputError> {
+    match inputs.iter().find(|(_, path)| path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)) {
+        Some((_, path)) => Err(InputError::not_found(path.display().to_string(), [""; 0])),
+        None => Ok(()),
+    }
 }
 
 fn no_threads(threads: usize, error: &rayon::ThreadPoolBuildError) -> CliError {

@@ -13,29 +13,27 @@ pub(crate) const COMPLETIONS: &str = "completions";
 pub(crate) const EXAMPLES: &str = "examples";
 
 /// Lines of examples are broken beyond this, as a shell takes them.
-const WIDTH: usize = 92;
+const WIDTH: usize = 78;
 
-const FRONT: &str = "\
-First steps:
-  certus examples demo && cd demo     sample files, and command lines that run on them
-  certus SYSTEM VERB --help           what a verb takes, and an example
-
-Exit codes: 0 done; 2 bad input or usage; 3 ran, but did not reach what was asked; 1 anything else.";
-
-/// The whole command.
-pub(crate) fn build(systems: &[System]) -> Command {
-    let root = Globals::augment_args(Command::new("certus"))
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Fast algorithms whose answers carry certificates")
-        .long_about(None)
-        .after_help(FRONT)
-        .subcommand_required(true)
-        .arg_required_else_help(true);
-    let root = systems.iter().fold(root, |root, system| root.subcommand(group(system)));
-    root.subcommand(Examples::augment_args(Command::new(EXAMPLES))).subcommand(
+/// The whole command over the verbs of `root`.
+pub(crate) fn build(root: &System) -> Command {
+    let command = Globals::augment_args(group(root)).version(env!("CARGO_PKG_VERSION")).after_help(front(root.name));
+    command.subcommand(Examples::augment_args(Command::new(EXAMPLES))).subcommand(
         Command::new(COMPLETIONS)
             .about("Print a completion script for a shell")
             .arg(Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell))),
+    )
+}
+
+/// What stands below the help of the whole command.
+fn front(name: &str) -> String {
+    let (first, second) = (format!("{name} examples demo && cd demo"), format!("{name} ... VERB --help"));
+    format!(
+        "First steps:
+  {first:35}  sample files, and command lines that run on them
+  {second:35}  what a verb takes, and examples
+
+Exit codes: 0 done; 2 bad input or usage; 3 ran, but did not reach what was asked; 1 anything else."
     )
 }
 
@@ -43,7 +41,8 @@ pub(crate) fn build(systems: &[System]) -> Command {
 pub(crate) fn completions(mut command: Command, matches: &ArgMatches) -> String {
     let mut script = Vec::new();
     if let Some(shell) = matches.get_one::<Shell>("shell") {
-        clap_complete::generate(*shell, &mut command, "certus", &mut script);
+        let name = command.get_name().to_owned();
+        clap_complete::generate(*shell, &mut command, name, &mut script);
     }
     String::from_utf8_lossy(&script).into_owned()
 }
@@ -61,7 +60,7 @@ fn group(system: &System) -> Command {
 fn verb(verb: &Registered) -> Command {
     let title = if verb.examples.len() == 1 { "Example" } else { "Examples" };
     let lines = verb.examples.iter().map(|example| broken(example)).collect::<String>();
-    (verb.augment)(Command::new(verb.name)).after_help(format!("{title} (files by `certus examples DIR`):{lines}"))
+    (verb.augment)(Command::new(verb.name)).after_help(format!("{title} (on the files of `examples DIR`):{lines}"))
 }
 
 /// The arguments with negative values joined to their options (`--box -1,1` as `--box=-1,1`), which clap would take for

@@ -32,11 +32,16 @@ impl Context {
         self.seed.map(Seed)
     }
 
+    /// Whether Ctrl-C was pressed: for verbs that run until then, and for loops of their own.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// The observer for a solver: draws the progress bar, and stops the run after Ctrl-C.
     pub fn observer(&self) -> impl FnMut(&Event) -> ControlFlow<()> + '_ {
         |event| {
             self.progress.show(event);
-            if !self.stop.load(Ordering::Relaxed) {
+            if !self.stopped() {
                 return ControlFlow::Continue(());
             }
             if !self.told.swap(true, Ordering::Relaxed) {

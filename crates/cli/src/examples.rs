@@ -10,7 +10,7 @@ use certus_contract::{InputError, Status};
 use crate::args::OutFile;
 use crate::error::CliError;
 use crate::report::Report;
-use crate::verb::{Entry, System, Work};
+use crate::verb::{System, Work};
 
 /// Write sample files on which every example of the help texts runs
 ///
@@ -26,10 +26,10 @@ pub(crate) struct Examples {
 }
 
 /// The files that will be written, by their names, and the work of doing so.
-pub(crate) fn prepare(examples: &Examples, systems: &[System]) -> Result<(Vec<(String, OutFile)>, Work), CliError> {
+pub(crate) fn prepare(examples: &Examples, root: &System) -> Result<(Vec<(String, OutFile)>, Work), CliError> {
     make_folder(&examples.dir)?;
     let mut files = Vec::new();
-    for (name, make) in systems.iter().flat_map(|s| &s.samples).map(|s| (s.name, s.make)).collect::<BTreeMap<_, _>>() {
+    for (name, make) in root.all_samples().into_iter().map(|s| (s.name, s.make)).collect::<BTreeMap<_, _>>() {
         let out = OutFile::at(examples.dir.join(name));
         let content = content(name, make)?;
         match fs::read(out.path()) {
@@ -39,7 +39,7 @@ pub(crate) fn prepare(examples: &Examples, systems: &[System]) -> Result<(Vec<(S
         }
     }
     let outputs = files.iter().map(|(name, out, _)| (name.clone(), out.clone())).collect();
-    let lines = systems.iter().flat_map(|system| lines(&system.entries)).collect::<Vec<_>>();
+    let lines = root.examples();
     let dir = examples.dir.display().to_string();
     let work = move |_: &_| {
         let report = Report::new(Status::Done)
@@ -62,15 +62,6 @@ fn content(name: &str, make: fn(&Path) -> Result<(), CliError>) -> Result<Vec<u8
     let path = folder.path().join(name);
     make(&path)?;
     fs::read(&path).map_err(failed)
-}
-
-/// The examples of all verbs.
-fn lines(entries: &[Entry]) -> Vec<&'static str> {
-    let of = |entry: &Entry| match entry {
-        Entry::Verb(verb) => verb.examples.to_vec(),
-        Entry::Group(group) => lines(&group.entries),
-    };
-    entries.iter().flat_map(of).collect()
 }
 
 fn make_folder(dir: &Path) -> Result<(), CliError> {

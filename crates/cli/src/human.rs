@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use certus_contract::{Certificate, Verdict};
 use serde_json::Value;
 
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::report::Finished;
 
 const BOLD: Style = Style::new().bold();
@@ -18,7 +18,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Writes the report: how it ended, metrics, further fields, warnings, files, certificate, notes.
 pub(crate) fn print(finished: &Finished, out: &mut dyn Write) -> io::Result<()> {
     let report = &finished.report;
-    let style = if report.status.reached() { GOOD } else { CARE };
+    let style = if report.exit() == Exit::Done { GOOD } else { CARE };
     write!(out, "{BOLD}{}{BOLD:#}: {style}{}{style:#}", finished.command, report.status)?;
     if report.silent_about_seed_and_time {
         writeln!(out)?;

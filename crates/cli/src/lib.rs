@@ -2,7 +2,7 @@
 //!
 //! The frame parses the command line, refuses what cannot work before anything runs, runs a verb in its thread pool with a
 //! progress bar and Ctrl-C, writes all files or none, and prints the report as text or as one JSON object.
-//! A system adds itself with one file under `systems` and one line in [`systems::all`]:
+//! A system adds itself with one file under `systems` and one line in [`systems::certus`]:
 //!
 //! ```
 //! use certus_cli::{Cli, CliError, Context, Exit, OutFile, Report, System, Verb};
@@ -27,7 +27,8 @@
 //!     }
 //! }
 //!
-//! let cli = Cli::new(vec![System::new("toy", "Small examples").verb::<Count>("count")]);
+//! let toy = System::new("toy", "Small examples").verb::<Count>("count");
+//! let cli = Cli::new(System::new("certus", "The whole command").group(toy));
 //! let (mut out, mut err) = (Vec::new(), Vec::new());
 //! assert_eq!(cli.run(["certus", "toy", "count", "--to", "3", "--json"], &mut out, &mut err), Exit::Done);
 //! let json: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -24,6 +24,7 @@ pub struct Report {
     pub(crate) certificate: Option<Certificate>,
     pub(crate) notes: Vec<String>,
     pub(crate) silent_about_seed_and_time: bool,
+    unreached: bool,
     contents: Vec<(OutFile, Content)>,
 }
 
@@ -49,6 +50,7 @@ impl Report {
             certificate: None,
             notes: Vec::new(),
             silent_about_seed_and_time: false,
+            unreached: false,
             contents: Vec::new(),
         }
     }
@@ -106,6 +108,11 @@ impl Report {
         self
     }
 
+    /// The same report with exit code 3 whatever the status: what was checked is not so.
+    pub fn unreached(self) -> Self {
+        Report { unreached: true, ..self }
+    }
+
     /// An output that `write` writes to the path that it is given, once all is well.
     pub fn file(mut self, out: &OutFile, write: impl FnOnce(&Path) -> Result<(), CliError> + Send + 'static) -> Self {
         self.contents.push((out.clone(), Content::Written(Box::new(write))));
@@ -144,7 +151,7 @@ impl Report {
 
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
-        if self.status.reached() { Exit::Done } else { Exit::NotReached }
+        if self.status.reached() && !self.unreached { Exit::Done } else { Exit::NotReached }
     }
 }
 

@@ -23,7 +23,7 @@ pub trait Verb: clap::Args + Send + 'static {
     fn run(&self, ctx: &Context) -> Result<Report, CliError>;
 }
 
-/// The verbs of one system, or of one group within a system.
+/// The verbs of one system, of a group within a system, or of the whole command.
 pub struct System {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
@@ -85,7 +85,7 @@ impl System {
         self
     }
 
-    /// The same system with a group of verbs, as in `certus privacy account compose`.
+    /// The same system with a group of verbs: `account` in `certus privacy account compose`, `privacy` in `certus`.
     pub fn group(mut self, group: System) -> Self {
         self.entries.push(Entry::Group(group));
         self
@@ -96,5 +96,23 @@ impl System {
     pub fn sample(mut self, name: &'static str, make: fn(&Path) -> Result<(), CliError>) -> Self {
         self.samples.push(Sample { name, make });
         self
+    }
+
+    /// The examples of all verbs, in order.
+    pub(crate) fn examples(&self) -> Vec<&'static str> {
+        let of = |entry: &Entry| match entry {
+            Entry::Verb(verb) => verb.examples.to_vec(),
+            Entry::Group(group) => group.examples(),
+        };
+        self.entries.iter().flat_map(of).collect()
+    }
+
+    /// The samples of this system and its groups.
+    pub(crate) fn all_samples(&self) -> Vec<Sample> {
+        let groups = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Group(group) => Some(group.all_samples()),
+            Entry::Verb(_) => None,
+        });
+        self.samples.iter().copied().chain(groups.flatten()).collect()
     }
 }

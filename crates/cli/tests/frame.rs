@@ -96,6 +96,12 @@ fn groups_nest() {
 }
 
 #[test]
+fn verb_without_a_system_that_finds_what_was_not_asked() {
+    let (exit, value) = json("certus verify");
+    assert_eq!((exit, &value["command"], &value["status"]), (Exit::NotReached, &"verify".into(), &"done".into()));
+}
+
+#[test]
 fn global_options_stand_anywhere() {
     let (_, before) = json("certus --seed 5 toy count --to 1");
     let (_, between) = json("certus toy --seed 5 count --to 1");

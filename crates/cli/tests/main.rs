@@ -1,7 +1,10 @@
 //! Tests of the `certus` command.
 
+mod completions;
 mod examples;
 mod frame;
+mod help;
+mod hostile;
 mod interrupt;
 mod support;
 mod toy;

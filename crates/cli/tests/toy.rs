@@ -10,17 +10,16 @@ use serde_json::json;
 /// The command over the toy system.
 pub(crate) fn cli() -> Cli {
     let inner = System::new("deep", "A group in a group").verb::<Count>("count");
-    Cli::new(vec![
-        System::new("toy", "Toy verbs")
-            .verb::<Count>("count")
-            .verb::<Copy>("copy")
-            .verb::<Panic>("panic")
-            .verb::<Refuse>("refuse")
-            .verb::<Secret>("secret")
-            .group(System::new("nested", "A group").group(inner))
-            .sample("one.txt", |path| save(path, "1\n"))
-            .sample("two.txt", |path| save(path, "2\n")),
-    ])
+    let toy = System::new("toy", "Toy verbs")
+        .verb::<Count>("count")
+        .verb::<Copy>("copy")
+        .verb::<Panic>("panic")
+        .verb::<Refuse>("refuse")
+        .verb::<Secret>("secret")
+        .group(System::new("nested", "A group").group(inner))
+        .sample("one.txt", |path| save(path, "1\n"))
+        .sample("two.txt", |path| save(path, "2\n"));
+    Cli::new(System::new("certus", "The whole command").group(toy).verb::<Verify>("verify"))
 }
 
 fn save(path: &Path, text: &str) -> Result<(), CliError> {
@@ -177,5 +176,17 @@ impl Verb for Secret {
             return Err(CliError::new("InvalidParameter", "--seed must not be given: the noise is not repeatable", "Leave it out."));
         }
         Ok(Report::new(Status::Done).silent_about_seed_and_time())
+    }
+}
+
+/// Check something that is not so
+#[derive(clap::Args)]
+pub(crate) struct Verify {}
+
+impl Verb for Verify {
+    const EXAMPLES: &'static [&'static str] = &["certus verify"];
+
+    fn run(&self, ctx: &Context) -> Result<Report, CliError> {
+        Ok(Report::new(Status::Done).metric("stopped", ctx.stopped()).unreached())
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::verb::System;
 
-/// All of them, in the order of the help.
-pub fn all() -> Vec<System> {
-    vec![]
+mod linalg;
+
+/// The `certus` command over all of them, in the order of the help.
+pub fn certus() -> System {
+    System::new("certus", "Fast algorithms whose answers carry certificates").group(linalg::system())
 }

@@ -1,37 +1,22 @@
-//! `certus linalg`: least squares and leverage scores.
+//! `certus linalg least-squares`.
 
-use certus_contract::{Certificate, Check, Claim, Status};
 use certus_io::{read_matrix, read_vector};
 use certus_linalg::least_squares::{self, Problem, Solver};
 use certus_linalg::sketch::SketchKind;
-use certus_linalg::{Matrix, leverage};
 use certus_numeric::Array;
 
+use super::view;
 use crate::args::{self, InFile, OutFile};
 use crate::context::Context;
-use crate::error::{CliError, Explain};
+use crate::error::CliError;
 use crate::report::Report;
-use crate::samples;
-use crate::verb::{System, Verb};
-
-/// The verbs, and the files of their examples.
-pub(crate) fn system() -> System {
-    System::new("linalg", "Least squares and leverage scores, dense or sparse")
-        .verb::<LeastSquares>("least-squares")
-        .verb::<Leverage>("leverage")
-        .sample("diabetes.npz", samples::diabetes)
-        .sample("digits.npz", samples::digits)
-        .sample("b.npy", samples::progression)
-        .sample("sparse.npz", samples::pixels)
-        .sample("sparse.mtx", samples::pixels_as_text)
-        .sample("labels.npy", samples::labels)
-}
+use crate::verb::Verb;
 
 /// Minimise |A x - b| over x
 ///
 /// A is tall, dense or sparse. The certificate says how far x may be from the minimiser.
 #[derive(clap::Args)]
-struct LeastSquares {
+pub(super) struct LeastSquares {
     /// The matrix A, n x d: .npy, .npz:NAME, SciPy's sparse .npz, or .mtx
     #[arg(long, value_name = "FILE")]
     a: InFile,
@@ -132,7 +117,9 @@ impl Verb for LeastSquares {
     ];
 
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
-        let (a, b) = (read_matrix(&self.a)?, read_vector(&self.b)?);
+        // The small file first, so that what is wrong with it is told at once.
+        let b = read_vector(&self.b)?;
+        let a = read_matrix(&self.a)?;
         let problem = Problem::new(view(&a), &b)?;
         let solver = Solver {
             method: self.method.into(),
@@ -159,83 +146,3 @@ impl Verb for LeastSquares {
     }
 }
 
-/// How much each row of A matters to its column space: the leverage scores of diag(sqrt h) A
-///
-/// A score is between 0 and 1; all together add up to the rank.
-#[derive(clap::Args)]
-struct Leverage {
-    /// The matrix A, n x d: .npy, .npz:NAME, SciPy's sparse .npz, or .mtx
-    #[arg(long, value_name = "FILE")]
-    a: InFile,
-    /// The weights h of the rows, n numbers of at least 0 [default: 1]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<InFile>,
-    /// From a sketch of A, to a factor of about 1 +- epsilon
-    #[arg(long)]
-    approximate: bool,
-    /// The factor for --approximate, above 0 and below 1
-    #[arg(long, value_name = "E", default_value = "0.5", value_parser = args::positive, requires = "approximate")]
-    epsilon: f64,
-    /// Where the scores go, n numbers: .npy, or .npz with the array tau
-    #[arg(long, value_name = "FILE", value_parser = OutFile::array)]
-    out: OutFile,
-}
-
-/// The chance that an approximate score is off by more.
-const FAILURE: f64 = 0.01;
-
-impl Verb for Leverage {
-    const EXAMPLES: &'static [&'static str] =
-        &["certus linalg leverage --a digits.npz:x --out tau.npy", "certus linalg leverage --a sparse.mtx --approximate --out tau.npy"];
-
-    fn run(&self, ctx: &Context) -> Result<Report, CliError> {
-        let a = read_matrix(&self.a)?;
-        let weights = self.weights.as_ref().map(read_vector).transpose()?;
-        let (a, weights) = (view(&a), weights.as_deref());
-        let found = if self.approximate {
-            leverage::approximate_leverage_scores(a, weights, self.epsilon, FAILURE, ctx.seed())?
-        } else {
-            leverage::leverage_scores(a, weights)?
-        };
-        let sum = found.scores.iter().sum::<f64>();
-        Ok(Report::new(Status::Done)
-            .metric("rank", found.rank)
-            .metric("sum", sum)
-            .metric("largest", found.scores.iter().copied().fold(0.0, f64::max))
-            .metric("relative_error", found.relative_error)
-            .certificate(Certificate::new([scores_add_up(sum, &found)]))
-            .array(&self.out, "tau", Array::vector(found.scores)))
-    }
-}
-
-/// The scores are the diagonal of a projection, whose trace is its rank.
-fn scores_add_up(sum: f64, found: &leverage::Leverage) -> Claim {
-    let rank = found.rank as f64;
-    let rounding = 4.0 * found.scores.len() as f64 * f64::EPSILON;
-    let sum =
-        Check::le("sum", "|sum of the scores - rank| / rank <= limit", (sum - rank).abs() / rank.max(1.0), found.relative_error + rounding);
-    let claim = Claim::new("Leverage scores add up to the rank", "trace of a projection; Drineas and Mahoney 2018, section 2.7");
-    if found.relative_error == 0.0 {
-        return claim.guarantees(sum);
-    }
-    let each = Check::le("each_score", "|score / true score - 1| <= limit for all rows", None, found.relative_error);
-    claim.guarantees(sum.trivial(1.0).estimated()).guarantees(each.trivial(1.0).estimated())
-}
-
-/// A matrix from a file as one for a problem.
-fn view(matrix: &certus_io::Matrix) -> Matrix<'_> {
-    match matrix {
-        certus_io::Matrix::Dense(dense) => dense.into(),
-        certus_io::Matrix::Sparse(sparse) => sparse.into(),
-    }
-}
-
-impl Explain for certus_linalg::Error {
-    fn kind(&self) -> String {
-        certus_linalg::Error::kind(self).to_owned()
-    }
-
-    fn hint(&self) -> String {
-        certus_linalg::Error::hint(self)
-    }
-}
