@@ -10,6 +10,7 @@
 //! | [`product`] | matrix products, Gram matrices, matrix times vector |
 //! | [`operator`] | [`LinearOperator`](operator::LinearOperator): dense, sparse or implicit, with a fused step for LSMR |
 //! | [`kron`] | row-major `vec`; Kronecker, Khatri-Rao and face-splitting products that are never formed |
+//! | [`least_squares`] | sketch-preconditioned least squares with a certificate |
 //! | [`solve`] | LSMR, preconditioned conjugate gradients, Lanczos extremes |
 //! | [`factor`] | Cholesky, QR, symmetric and generalised symmetric eigen, SVD |
 #![forbid(unsafe_code)]
@@ -17,9 +18,11 @@
 pub mod error;
 pub mod factor;
 pub mod kron;
+pub mod least_squares;
 pub mod matrix;
 pub mod operator;
 pub mod product;
+pub mod sketch;
 pub mod solve;
 pub mod view;
 
