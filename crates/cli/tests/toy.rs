@@ -26,6 +26,19 @@ fn save(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|error| CliError::write_failed(path, &error))
 }
 
+/// The certificate of a count: one claim that holds, one that is violated.
+pub(crate) fn counting(to: usize) -> Certificate {
+    let claim = |name: &'static str, limit: f64| {
+        Claim::new(name, "no source").assumes(Check::enforced("counted", "every step was counted")).guarantees(Check::le(
+            "reached",
+            "last number <= limit",
+            to as f64,
+            limit,
+        ))
+    };
+    Certificate::new([claim("Counting", to as f64), claim("Too little", 0.0)])
+}
+
 /// Count upwards, with an event a step
 #[derive(clap::Args)]
 pub(crate) struct Count {
@@ -43,14 +56,6 @@ impl Verb for Count {
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
         let mut observer = ctx.observer();
         let done = (1..=self.to).find(|&k| observer(&Event::new("count", k as u64).of(self.to as u64).value(1.0 / k as f64)).is_break());
-        let claim = |name: &'static str, limit: f64| {
-            Claim::new(name, "no source").assumes(Check::enforced("counted", "every step was counted")).guarantees(Check::le(
-                "reached",
-                "last number <= limit",
-                self.to as f64,
-                limit,
-            ))
-        };
         Ok(Report::new(if done.is_some() { Status::Stopped } else { Status::Converged })
             .metric("last", done.unwrap_or(self.to))
             .metric("third", self.step / 3.0)
@@ -66,7 +71,7 @@ impl Verb for Count {
             .field("cuts", json!([[1, 2], [3, 4]]))
             .warnings(["OddNumber: three is odd"])
             .trace((1..=self.to).map(|k| 1.0 / k as f64))
-            .certificate(Certificate::new([claim("Counting", self.to as f64), claim("Too little", 0.0)])))
+            .certificate(counting(self.to)))
     }
 }
 

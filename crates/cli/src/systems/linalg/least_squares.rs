@@ -145,4 +145,3 @@ impl Verb for LeastSquares {
             .array(&self.out, "x", Array::vector(solution.x)))
     }
 }
-
