@@ -161,6 +161,10 @@ fn files_appear_together_or_not_at_all() {
     assert_eq!(json(&format!("{copy} --also {}", path("missing"))).0, Exit::BadInput);
     assert_eq!(listing(dir.path()), ["in"]);
 
+    assert_eq!(json(&format!("{copy} --block")).0, Exit::Failed);
+    assert_eq!(listing(dir.path()), ["a", "in"], "the folder that the test made, and not b, which had its name already");
+    fs::remove_dir(path("a")).unwrap();
+
     let (exit, value) = json(&copy);
     assert_eq!(exit, Exit::NotReached, "max_iterations, with outputs");
     assert_eq!((&value["outputs"]["out"], &value["outputs"]["second-out"]), (&path("a").into(), &path("b").into()));

@@ -6,5 +6,6 @@ mod frame;
 mod help;
 mod hostile;
 mod interrupt;
+mod process;
 mod support;
 mod toy;

@@ -93,6 +93,9 @@ pub(crate) struct Copy {
     /// Fail after the second copy is written
     #[arg(long)]
     fail: bool,
+    /// Make a folder in the place of the copy before the files get their names
+    #[arg(long)]
+    block: bool,
 }
 
 impl Verb for Copy {
@@ -111,9 +114,12 @@ impl Verb for Copy {
             read(file.path())?;
         }
         let place = self.out.clone();
-        let fail = self.fail;
+        let (fail, block) = (self.fail, self.block);
         Ok(report.file(&self.out, move |path| {
             fs::write(path, content).map_err(|error| CliError::write_failed(place.path(), &error))?;
+            if block {
+                fs::create_dir(place.path()).map_err(|error| CliError::write_failed(place.path(), &error))?;
+            }
             if fail { Err(CliError::write_failed(place.path(), &std::io::Error::other("the disk is full"))) } else { Ok(()) }
         }))
     }

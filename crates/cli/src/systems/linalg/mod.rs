@@ -2,7 +2,7 @@
 
 use certus_linalg::Matrix;
 
-use crate::error::Explain;
+use crate::error::{Exit, Explain};
 use crate::samples;
 use crate::verb::System;
 
@@ -35,5 +35,12 @@ impl Explain for certus_linalg::Error {
 
     fn hint(&self) -> String {
         certus_linalg::Error::hint(self)
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            certus_linalg::Error::NoConvergence { .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
     }
 }
