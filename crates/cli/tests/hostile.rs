@@ -60,6 +60,7 @@ fn folder() -> tempfile::TempDir {
     let good = vector(&[1.0, 2.0, 3.0, 4.0]);
     write("four.npy", &good);
     write("tall.npy", &matrix(4, 2, &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 1.0]));
+    write("negative.npy", &vector(&[1.0, 2.0, -3.0, 4.0]));
     write("short.npy", &vector(&[1.0, 2.0, 3.0]));
     write("cut.npy", &good[..good.len() - 5]);
     write("header.npy", &good[..20]);
@@ -119,10 +120,12 @@ fn bad_files_are_refused() {
         ("diabetes.npz", &["InvalidParameter", "NotFound"]),
     ];
     for (file, kinds) in anywhere.iter().chain(&vectors) {
+        refused(dir.path(), &format!("certus linalg leverage --a tall.npy --weights {file} --out tau.npy"), kinds);
         refused(dir.path(), &format!("certus linalg least-squares --a tall.npy --b {file} --out x.npy"), kinds);
     }
     for (file, kinds) in anywhere.iter().chain(&matrices) {
         refused(dir.path(), &format!("certus linalg least-squares --a {file} --b four.npy --out x.npy"), kinds);
+        refused(dir.path(), &format!("certus linalg leverage --a {file} --out tau.npy"), kinds);
     }
 }
 
@@ -147,5 +150,14 @@ fn bad_options_are_refused() {
     ];
     for (options, kind) in cases {
         refused(dir.path(), &format!("certus linalg least-squares --a tall.npy --b four.npy {options}"), &[kind]);
+    }
+    let cases = [
+        ("--out tau.npy --weights negative.npy", "InvalidParameter"),
+        ("--out tau.npy --approximate --epsilon 0", "InvalidParameter"),
+        ("--out tau.npy --approximate --epsilon 1", "InvalidParameter"),
+        ("--out tau.npy --epsilon 0.3", "Usage"),
+    ];
+    for (options, kind) in cases {
+        refused(dir.path(), &format!("certus linalg leverage --a tall.npy {options}"), &[kind]);
     }
 }

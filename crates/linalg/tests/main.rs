@@ -1,7 +1,10 @@
 //! Tests of the linear algebra.
 mod factor;
 mod kron;
+mod leverage;
 mod product;
+mod range_finder;
+mod sketch;
 
 /// The value of `f`, after checking that pools of 1, 2 and 8 threads give the same bits.
 fn same_bits(f: impl Fn() -> Vec<f64> + Sync) -> Vec<f64> {

@@ -74,4 +74,3 @@ fn scores_add_up(sum: f64, found: &leverage::Leverage) -> Claim {
     let each = Check::le("each_score", "|score / true score - 1| <= limit for all rows", None, found.relative_error);
     claim.guarantees(sum.trivial(1.0).estimated()).guarantees(each.trivial(1.0).estimated())
 }
-

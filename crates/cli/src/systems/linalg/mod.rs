@@ -7,11 +7,13 @@ use crate::samples;
 use crate::verb::System;
 
 mod least_squares;
+mod leverage;
 
 /// The verbs, and the files of their examples.
 pub(crate) fn system() -> System {
     System::new("linalg", "Least squares and leverage scores, dense or sparse")
         .verb::<least_squares::LeastSquares>("least-squares")
+        .verb::<leverage::Leverage>("leverage")
         .sample("diabetes.npz", samples::diabetes)
         .sample("digits.npz", samples::digits)
         .sample("b.npy", samples::progression)
