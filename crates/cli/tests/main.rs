@@ -6,6 +6,7 @@ mod frame;
 mod help;
 mod hostile;
 mod interrupt;
+mod linalg;
 mod process;
 mod support;
 mod toy;

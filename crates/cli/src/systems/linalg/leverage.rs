@@ -67,7 +67,10 @@ fn scores_add_up(sum: f64, found: &leverage::Leverage) -> Claim {
     let rounding = 4.0 * found.scores.len() as f64 * f64::EPSILON;
     let sum =
         Check::le("sum", "|sum of the scores - rank| / rank <= limit", (sum - rank).abs() / rank.max(1.0), found.relative_error + rounding);
-    let claim = Claim::new("Leverage scores add up to the rank", "trace of a projection; Drineas and Mahoney 2018, section 2.7");
+    let claim = Claim::new(
+        "Leverage scores add up to the rank",
+        "they are the diagonal of the projection onto the column space, whose trace is its rank",
+    );
     if found.relative_error == 0.0 {
         return claim.guarantees(sum);
     }
