@@ -9,13 +9,18 @@
 //! | [`sparse`] | [`Csr`] and [`Coo`]: validated once, then trusted |
 //! | [`seed`] | [`Seed`]: ChaCha streams split by purpose, the 64-bit mix |
 //! | [`scaled`] | [`ScaledValue`]: a number times e to a power, for what overflows |
+//! | [`special`], [`roots`], [`quadrature`], [`intervals`] | special functions to 1e-13 into the far tails, and what is built on them |
 //! | [`sum`] | sums, dot products and block reductions in a fixed order |
 #![deny(unsafe_code)]
 
 pub mod array;
+pub mod intervals;
+pub mod quadrature;
+pub mod roots;
 pub mod scaled;
 pub mod seed;
 pub mod sparse;
+pub mod special;
 pub mod sum;
 
 pub use array::Array;
