@@ -9,8 +9,11 @@
 //! | [`matrix`] | [`Matrix`]: data that is dense or sparse |
 //! | [`product`] | matrix products, Gram matrices, matrix times vector |
 //! | [`operator`] | [`LinearOperator`](operator::LinearOperator): dense, sparse or implicit, with a fused step for LSMR |
+//! | [`leverage`] | leverage scores, exact and approximate |
+//! | [`range_finder`] | an orthonormal basis of the range, with a bound on what it misses |
 //! | [`kron`] | row-major `vec`; Kronecker, Khatri-Rao and face-splitting products that are never formed |
 //! | [`least_squares`] | sketch-preconditioned least squares with a certificate |
+//! | [`sketch`] | random sketches: Gaussian, CountSketch, OSNAP, SRHT, TensorSketch, TensorSRHT, row sampling |
 //! | [`solve`] | LSMR, preconditioned conjugate gradients, Lanczos extremes |
 //! | [`factor`] | Cholesky, QR, symmetric and generalised symmetric eigen, SVD |
 #![forbid(unsafe_code)]
@@ -19,9 +22,11 @@ pub mod error;
 pub mod factor;
 pub mod kron;
 pub mod least_squares;
+pub mod leverage;
 pub mod matrix;
 pub mod operator;
 pub mod product;
+pub mod range_finder;
 pub mod sketch;
 pub mod solve;
 pub mod view;

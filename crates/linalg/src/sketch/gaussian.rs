@@ -8,6 +8,8 @@ use rayon::prelude::*;
 use super::theory::{self, EmbeddingBound};
 use super::{Sketch, require_sizes};
 use crate::matrix::Matrix;
+use crate::product::{Destination, matmul_into};
+use crate::view::{MatMut, MatRef, rows_of};
 
 /// Rows of one tile of S: the accumulators of a column of the result fill eight vector registers of eight.
 const TILE_ROWS: usize = 64;
@@ -78,17 +80,7 @@ impl Sketch for Gaussian {
                     for (column_block, i0) in (0..self.cols).step_by(TILE_COLS).enumerate() {
                         let width = TILE_COLS.min(self.cols - i0);
                         self.fill(block, column_block, &mut tile[..TILE_ROWS * width]);
-                        for (i, column) in tile[..TILE_ROWS * width].chunks_exact(TILE_ROWS).enumerate() {
-                            match a {
-                                Matrix::Dense(a) => {
-                                    a.row(i0 + i).iter().enumerate().for_each(|(j, &v)| add_multiple(&mut sums, j, v, column));
-                                }
-                                Matrix::Sparse(a) => {
-                                    let (columns, values) = a.row(i0 + i);
-                                    columns.iter().zip(values).for_each(|(&j, &v)| add_multiple(&mut sums, j as usize, v, column));
-                                }
-                            }
-                        }
+                        pulp::Arch::new().dispatch(|| add_tile(&mut sums, &tile[..TILE_ROWS * width], a, i0));
                     }
                     for (r, out) in out.chunks_exact_mut(d).enumerate() {
                         out.iter_mut().enumerate().for_each(|(j, v)| *v = scale * sums[j * TILE_ROWS + r]);
@@ -105,6 +97,20 @@ impl Sketch for Gaussian {
     }
 }
 
+/// The transposed accumulators += the tile, whose first column is `first`, times its rows of A.
+#[inline(always)]
+fn add_tile(sums: &mut [f64], tile: &[f64], a: Matrix<'_>, first: usize) {
+    for (i, column) in tile.chunks_exact(TILE_ROWS).enumerate() {
+        match a {
+            Matrix::Dense(a) => a.row(first + i).iter().enumerate().for_each(|(j, &v)| add_multiple(sums, j, v, column)),
+            Matrix::Sparse(a) => {
+                let (columns, values) = a.row(first + i);
+                columns.iter().zip(values).for_each(|(&j, &v)| add_multiple(sums, j as usize, v, column));
+            }
+        }
+    }
+}
+
 /// Column `j` of the transposed accumulators += v times a column of S.
 #[inline(always)]
 fn add_multiple(sums: &mut [f64], j: usize, v: f64, column: &[f64]) {
@@ -115,8 +121,6 @@ fn add_multiple(sums: &mut [f64], j: usize, v: f64, column: &[f64]) {
 
 /// out (rows x d, row-major) += the first `rows` rows of the tile (column-major) times `width` rows of A (row-major).
 fn add_product(out: &mut [f64], tile: &[f64], rows: usize, width: usize, a: &[f64], d: usize) {
-    use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
     let tile = MatRef::from_column_major_slice(&tile[..TILE_ROWS * width], TILE_ROWS, width).subrows(0, rows);
-    let a = MatRef::from_row_major_slice(a, width, d);
-    matmul(MatMut::from_row_major_slice_mut(out, rows, d), Accum::Add, tile, a, 1.0, Par::Seq);
+    matmul_into(MatMut::from_row_major_slice_mut(out, rows, d), Destination::Add, 1.0, tile, rows_of(a, width, d));
 }

@@ -29,29 +29,29 @@ pub fn walsh_hadamard(x: &mut [f64], width: usize) {
     transform(x, width);
 }
 
-/// Splits until a part fits into the cache, then combines four parts at a time.
 fn transform(x: &mut [f64], width: usize) {
-    let n = x.len() / width;
-    if n >= 4 {
-        let quarter = x.len() / 4;
-        if x.len() > IN_CACHE {
-            x.chunks_exact_mut(quarter).for_each(|part| transform(part, width));
-            combine_four(x);
-        } else {
-            let mut len = width;
-            while len * 4 <= x.len() {
-                x.chunks_exact_mut(len * 4).for_each(combine_four);
-                len *= 4;
-            }
-            if len < x.len() {
-                combine_two(x);
-            }
-        }
-    } else if n == 2 {
+    pulp::Arch::new().dispatch(|| {
+        // First within parts that fit into the cache, then across them.
+        let rows_in_cache = (IN_CACHE / width).max(1);
+        let part = (x.len() / width).min(1 << rows_in_cache.ilog2()) * width;
+        x.chunks_exact_mut(part).for_each(|part| combine_from(part, width));
+        combine_from(x, part);
+    });
+}
+
+/// The levels at which runs of `len` entries and longer are combined, two levels at a time.
+#[inline(always)]
+fn combine_from(x: &mut [f64], mut len: usize) {
+    while len * 4 <= x.len() {
+        x.chunks_exact_mut(len * 4).for_each(|four| combine_four(four));
+        len *= 4;
+    }
+    if len < x.len() {
         combine_two(x);
     }
 }
 
+#[inline(always)]
 fn combine_two(x: &mut [f64]) {
     let (a, b) = x.split_at_mut(x.len() / 2);
     for (a, b) in a.iter_mut().zip(b) {
@@ -59,6 +59,7 @@ fn combine_two(x: &mut [f64]) {
     }
 }
 
+#[inline(always)]
 fn combine_four(x: &mut [f64]) {
     let quarter = x.len() / 4;
     let (ab, cd) = x.split_at_mut(2 * quarter);

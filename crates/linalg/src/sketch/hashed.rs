@@ -16,6 +16,12 @@ pub(super) trait Placement: Sync {
 
     /// Output row and sign bit of copy `copy` of input row `i`.
     fn place(&self, i: usize, copy: usize) -> (usize, bool);
+
+    /// A factor for input row `i`.
+    #[inline(always)]
+    fn factor(&self, _: usize) -> f64 {
+        1.0
+    }
 }
 
 /// Entries in a block of output rows: 512 kB, half a second-level cache.
@@ -42,11 +48,11 @@ pub(super) fn scatter(rows: usize, scale: f64, placement: &impl Placement, a: Ma
     }
     let copies = placement.copies();
     let out = result.as_mut_slice();
-    if d == 1 || entries(a) * copies <= SMALL {
+    if d == 1 || a.stored() * copies <= SMALL {
         for i in 0..n {
             for copy in 0..copies {
                 let (row, negative) = placement.place(i, copy);
-                add_row(&mut out[row * d..(row + 1) * d], signed(scale, negative), a, i);
+                add_row(&mut out[row * d..(row + 1) * d], signed(scale * placement.factor(i), negative), a, i);
             }
         }
         return result;
@@ -63,8 +69,8 @@ pub(super) fn scatter(rows: usize, scale: f64, placement: &impl Placement, a: Ma
         out.par_chunks_mut(block_rows * d).enumerate().for_each(|(block, out)| {
             for order in &orders {
                 for &Copy { row, target } in order.of_block(block) {
-                    let local = (target >> 1) as usize;
-                    add_row(&mut out[local * d..(local + 1) * d], signed(scale, target & 1 == 1), a, order.start + row as usize);
+                    let (i, local) = (order.start + row as usize, (target >> 1) as usize);
+                    add_row(&mut out[local * d..(local + 1) * d], signed(scale * placement.factor(i), target & 1 == 1), a, i);
                 }
             }
         });
@@ -115,13 +121,6 @@ impl Order {
     fn of_block(&self, block: usize) -> &[Copy] {
         let begin = if block == 0 { 0 } else { self.ends[block - 1] as usize };
         &self.copies[begin..self.ends[block] as usize]
-    }
-}
-
-fn entries(a: Matrix<'_>) -> usize {
-    match a {
-        Matrix::Dense(a) => a.len(),
-        Matrix::Sparse(a) => a.nnz(),
     }
 }
 

@@ -22,7 +22,7 @@
 //! with h(epsilon) = (1 + epsilon) ln(1 + epsilon) - epsilon; the constants and their sources are in [`theory`].
 
 mod count_sketch;
-// mod distortion;
+mod distortion;
 mod gaussian;
 mod hadamard;
 mod hashed;
@@ -41,7 +41,7 @@ use certus_numeric::{Array, Csr};
 use crate::matrix::Matrix;
 
 pub use count_sketch::CountSketch;
-// pub use distortion::{Distortion, distortion};
+pub use distortion::{Distortion, distortion};
 pub use gaussian::Gaussian;
 pub use hadamard::walsh_hadamard;
 pub use kind::SketchKind;
@@ -99,7 +99,7 @@ pub trait Sketch: Send + Sync {
     fn apply_right(&self, b: Matrix<'_>) -> Result<Array, InputError> {
         let (_, found) = require_matrix("the sketched matrix", b)?;
         if found != self.cols() {
-            let expected = format!("{} columns (the columns of the sketch)", self.cols());
+            let expected = format!("{} columns (those of the sketch)", self.cols());
             return Err(InputError::dimension("the sketched matrix", format!("{found} columns"), expected));
         }
         let sketched = match b {

@@ -1,13 +1,13 @@
 //! OSNAP: a few signed entries in each column.
 
-use certus_contract::InputError;
+use certus_contract::{InputError, require_length};
 use certus_numeric::seed::hash64;
 use certus_numeric::{Array, Seed};
 
 use super::count_sketch::row_and_sign;
 use super::hashed::{Placement, scatter};
 use super::theory::{self, EmbeddingBound};
-use super::{Sketch, require_sizes};
+use super::{Sketch, require_rows, require_sizes};
 use crate::matrix::Matrix;
 
 /// The sparse embedding of Nelson and Nguyen in its block construction: t CountSketches, stacked and divided by sqrt t.
@@ -45,9 +45,46 @@ impl Osnap {
         Ok(Osnap { cols, nonzeros, starts, keys })
     }
 
+    /// S diag(f) A, for one factor f_i a row of A, without a copy of A.
+    ///
+    /// # Errors
+    /// `DimensionMismatch` if A or the factors have not `cols()` rows.
+    pub fn apply_scaled(&self, factors: &[f64], a: Matrix<'_>) -> Result<Array, InputError> {
+        require_rows("the sketched matrix", a, self.cols, "the columns of the sketch")?;
+        require_length("the row factors", factors.len(), self.cols, "the columns of the sketch")?;
+        Ok(scatter(self.rows(), self.scale(), &Scaled { embedding: self, factors }, a))
+    }
+
+    /// The absolute value of the non-zeros.
+    fn scale(&self) -> f64 {
+        1.0 / (self.nonzeros as f64).sqrt()
+    }
+
     /// The non-zeros in each column.
     pub fn nonzeros(&self) -> usize {
         self.nonzeros
+    }
+}
+
+/// An embedding of rows that are scaled on the way.
+struct Scaled<'a> {
+    embedding: &'a Osnap,
+    factors: &'a [f64],
+}
+
+impl Placement for Scaled<'_> {
+    fn copies(&self) -> usize {
+        self.embedding.nonzeros
+    }
+
+    #[inline(always)]
+    fn place(&self, i: usize, copy: usize) -> (usize, bool) {
+        self.embedding.place(i, copy)
+    }
+
+    #[inline(always)]
+    fn factor(&self, i: usize) -> f64 {
+        self.factors[i]
     }
 }
 
@@ -74,7 +111,7 @@ impl Sketch for Osnap {
     }
 
     fn sketch(&self, a: Matrix<'_>) -> Array {
-        scatter(self.rows(), 1.0 / (self.nonzeros as f64).sqrt(), self, a)
+        scatter(self.rows(), self.scale(), self, a)
     }
 
     fn embedding_bound(&self, d: usize, delta: f64) -> Option<EmbeddingBound> {

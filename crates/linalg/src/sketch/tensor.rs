@@ -70,7 +70,7 @@ impl<'a> Factors<'a> {
 
     /// d_1 ... d_q, such that a result of `rows` times that can be addressed.
     pub(super) fn kronecker_columns(&self, rows: usize) -> Result<usize, InputError> {
-        let columns = self.list.iter().map(Matrix::cols);
+        let columns = self.list.iter().map(|factor| factor.cols());
         product(columns.clone().chain([rows, size_of::<f64>()]), "the sketched Kronecker product")?;
         product(columns, "the sketched Kronecker product")
     }
@@ -85,11 +85,11 @@ impl<'a> Factors<'a> {
     }
 
     pub(super) fn common_columns(&self) -> Result<usize, InputError> {
-        self.common("columns", Matrix::cols)
+        self.common("columns", |factor| factor.cols())
     }
 
     pub(super) fn common_rows(&self) -> Result<usize, InputError> {
-        self.common("rows", Matrix::rows)
+        self.common("rows", |factor| factor.rows())
     }
 
     fn common(&self, what: &str, extent: impl Fn(&Matrix<'a>) -> usize) -> Result<usize, InputError> {

@@ -163,7 +163,7 @@ impl TensorSketch {
     fn invert(&self, spectrum: &mut [Complex64], out: &mut [f64], work: &mut Workspace) {
         // The first and, for even s, the last frequency are real; infinite input would leave a NaN there.
         spectrum[0].im = 0.0;
-        if self.rows % 2 == 0 {
+        if self.rows.is_multiple_of(2) {
             spectrum[self.rows / 2].im = 0.0;
         }
         let result = self.inverse.process_with_scratch(spectrum, out, &mut work.scratch);

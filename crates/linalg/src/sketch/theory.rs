@@ -102,14 +102,14 @@ fn chernoff_exponent(e: f64) -> f64 {
 
 /// The e >= 0 with h(e) = y, rounded outwards, by Newton's method from above, where h is convex and the steps are monotone.
 fn chernoff_inverse(y: f64) -> f64 {
-    if !(y > 0.0) || !y.is_finite() {
-        return if y == 0.0 { 0.0 } else { y };
+    if y.is_nan() || y <= 0.0 || y.is_infinite() {
+        return y.max(0.0);
     }
     // h(e) >= e^2 / (2 + 2 e / 3) (Bernstein), which has this inverse.
     let mut e = y / 3.0 + (y * y / 9.0 + 2.0 * y).sqrt();
     for _ in 0..64 {
         let step = (chernoff_exponent(e) - y) / e.ln_1p();
-        if !(step > 4.0 * f64::EPSILON * e) {
+        if step <= 4.0 * f64::EPSILON * e {
             break;
         }
         e -= step;
@@ -126,21 +126,21 @@ pub fn srht_row_norm(n: usize, d: usize, delta: f64) -> f64 {
 /// SRHT of a space of n (a power of two) dimensions: matrix Chernoff for rows without replacement (Tropp 2011, lemma 3.4)
 /// with the row norms of [`srht_row_norm`], delta / 3 for them and for each tail. All n rows are an orthogonal matrix: 0.
 pub fn srht_epsilon(rows: usize, n: usize, d: usize, delta: f64) -> f64 {
-    if rows >= n { 0.0 } else { chernoff_epsilon(rows, srht_row_norm(n, d, delta), 3.0 * d as f64 / delta) }
+    if rows >= n { 0.0 } else { chernoff_epsilon(rows, srht_row_norm(n, d, delta), 3.0 * d.max(1) as f64 / delta) }
 }
 
 /// The least rows with [`srht_epsilon`] at most `epsilon`; n if that is less.
 pub fn srht_rows(n: usize, d: usize, epsilon: f64, delta: f64) -> f64 {
-    chernoff_rows(srht_row_norm(n, d, delta), epsilon, 3.0 * d as f64 / delta).min(n as f64)
+    chernoff_rows(srht_row_norm(n, d, delta), epsilon, 3.0 * d.max(1) as f64 / delta).min(n as f64)
 }
 
 /// Row sampling with replacement: `overestimate` is the largest leverage score over its probability, max tau_i / p_i (d if
 /// the probabilities are the scores over their sum). Matrix Chernoff with delta / 2 for each tail.
 pub fn sampling_epsilon(rows: usize, overestimate: f64, d: usize, delta: f64) -> f64 {
-    chernoff_epsilon(rows, overestimate, 2.0 * d as f64 / delta)
+    chernoff_epsilon(rows, overestimate, 2.0 * d.max(1) as f64 / delta)
 }
 
 /// The least rows with [`sampling_epsilon`] at most `epsilon`.
 pub fn sampling_rows(overestimate: f64, d: usize, epsilon: f64, delta: f64) -> f64 {
-    chernoff_rows(overestimate, epsilon, 2.0 * d as f64 / delta)
+    chernoff_rows(overestimate, epsilon, 2.0 * d.max(1) as f64 / delta)
 }
