@@ -118,6 +118,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether its answer was compared with ours, and is the same.
+    pub fn agrees(&self) -> bool {
+        self.agreement.as_ref().is_some_and(Agreement::holds)
+    }
+
     /// Their median over ours: above 1 where we are faster.
     pub fn ratio(&self, ours: &Timing) -> f64 {
         self.timing.wall.median / ours.wall.median
@@ -402,10 +407,11 @@ impl Experiment {
             .unwrap_or_default()
     }
 
-    /// The strongest rival of the first comparison that has one, and their median over ours.
+    /// The strongest rival with the same answer in the first comparison that has one, and its median over ours.
     pub fn headline_ratio(&self) -> Option<(&Comparison, &Peer, f64)> {
-        let comparison = self.comparisons.iter().find(|comparison| !comparison.peers.is_empty())?;
-        let ratios = comparison.peers.iter().map(|peer| (comparison, peer, peer.ratio(&comparison.ours)));
+        let rivals = |comparison: &Comparison| comparison.peers.iter().any(Peer::agrees);
+        let comparison = self.comparisons.iter().find(|comparison| rivals(comparison))?;
+        let ratios = comparison.peers.iter().filter(|peer| peer.agrees()).map(|peer| (comparison, peer, peer.ratio(&comparison.ours)));
         ratios.min_by(|a, b| a.2.total_cmp(&b.2))
     }
 }

@@ -58,7 +58,7 @@ pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 /// A plain table: columns in `right` flush right, no wrapping where the output is no terminal.
 pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     for row in rows {
         table.add_row(row);
     }

@@ -1,0 +1,5 @@
+//! x
+/// x
+pub fn run() -> Result<bool, crate::workspace::Failure> {
+    Ok(true)
+}

@@ -1,0 +1,5 @@
+//! Tests of the automation.
+
+mod bans;
+mod layers;
+mod report;
