@@ -30,7 +30,7 @@ enum Verb {
     Layers,
     /// Check that clippy reports each thing that system crates must not do
     #[command(after_help = "Example: cargo xtask bans")]
-    Bans,
+    Bans(bans::Options),
     /// Run the tests that take longer than a minute
     #[command(after_help = "Example: cargo xtask soak --only io")]
     Soak(soak::Options),
@@ -62,7 +62,7 @@ fn run(verb: &Verb) -> Result<bool, Failure> {
         }
         Verb::Ci(options) => ci::run(options),
         Verb::Layers => layers::run(),
-        Verb::Bans => bans::run(),
+        Verb::Bans(options) => bans::run(options),
         Verb::Soak(options) => soak::run(options),
         Verb::Peers(options) => peers::run(options),
         Verb::Data(options) => data::run(options),

@@ -22,10 +22,15 @@ pub fn root() -> PathBuf {
 
 /// A call of cargo in the root.
 pub fn cargo<I: IntoIterator<Item = S>, S: Into<OsString>>(arguments: I) -> Expression {
+    cargo_in(&root(), arguments)
+}
+
+/// A call of cargo in some folder.
+pub fn cargo_in<I: IntoIterator<Item = S>, S: Into<OsString>>(folder: &Path, arguments: I) -> Expression {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Cargo describes xtask's own package to xtask; its children must not take that for theirs.
     let own = env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_"));
-    let call = duct::cmd(cargo, arguments).dir(root()).env_remove("CARGO_MANIFEST_DIR");
+    let call = duct::cmd(cargo, arguments).dir(folder).env_remove("CARGO_MANIFEST_DIR");
     own.fold(call, |call, name| call.env_remove(name))
 }
 
