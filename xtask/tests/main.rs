@@ -3,3 +3,4 @@
 mod bans;
 mod layers;
 mod report;
+mod tools;
