@@ -16,6 +16,17 @@ pub struct Options {
     pub make: bool,
 }
 
+/// One file, and how it stands to its checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSet {
+    /// Its file name.
+    pub name: String,
+    /// Its size, if it is there.
+    pub bytes: Option<u64>,
+    /// `"intact"`, `"missing"`, `"CHANGED"` or `"not in SHA256SUMS"`.
+    pub state: &'static str,
+}
+
 /// Lists the data sets and checks them against `data/SHA256SUMS`. `Ok(false)` if one is missing, changed or unlisted.
 ///
 /// # Errors
@@ -26,17 +37,16 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
         make(&folder)?;
     }
     let found = check(&folder)?;
-    let rows =
-        found.iter().map(|(name, bytes, state)| vec![name.clone(), bytes.map_or("–".into(), |b| b.to_string()), (*state).to_owned()]);
+    let rows = found.iter().map(|set| vec![set.name.clone(), set.bytes.map_or("–".into(), |b| b.to_string()), set.state.to_owned()]);
     println!("{}\nWhat they are and where they come from: data/README.md", table(&["data set", "bytes", "state"], &[1], rows).trim_fmt());
-    Ok(found.iter().all(|(_, _, state)| *state == "intact"))
+    Ok(found.iter().all(|set| set.state == "intact"))
 }
 
 /// Name, size and state of each data set that is listed or there.
 ///
 /// # Errors
 /// If the list or a file cannot be read.
-pub fn check(folder: &Path) -> Result<Vec<(String, Option<u64>, &'static str)>, Failure> {
+pub fn check(folder: &Path) -> Result<Vec<DataSet>, Failure> {
     let list = fs::read_to_string(folder.join("SHA256SUMS"))?;
     let listed: Vec<(&str, &str)> = list.lines().filter_map(|line| line.split_once("  ")).collect();
     let mut found = Vec::new();
@@ -47,11 +57,12 @@ pub fn check(folder: &Path) -> Result<Vec<(String, Option<u64>, &'static str)>, 
             Ok(bytes) if checksum(&bytes) == *sum => "intact",
             Ok(_) => "CHANGED",
         };
-        found.push(((*name).to_owned(), fs::metadata(&path).ok().map(|m| m.len()), state));
+        found.push(DataSet { name: (*name).to_owned(), bytes: fs::metadata(&path).ok().map(|m| m.len()), state });
     }
     for name in data_sets(folder)? {
         if listed.iter().all(|(_, known)| *known != name) {
-            found.push((name, None, "not in SHA256SUMS"));
+            let bytes = fs::metadata(folder.join(&name)).ok().map(|m| m.len());
+            found.push(DataSet { name, bytes, state: "not in SHA256SUMS" });
         }
     }
     Ok(found)

@@ -144,7 +144,8 @@ fn version(python: &Path) -> Option<String> {
 
 /// Runs a line of Python: what it prints, or the last line of its complaint.
 fn read(python: &Path, code: &str) -> Result<String, String> {
-    let call = duct::cmd!(python, "-c", code).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    // As a name, not as a path: duct looks for a path without a folder in the current one, not in PATH.
+    let call = duct::cmd!(python.as_os_str(), "-c", code).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
     let output = call.stdout_capture().stderr_capture().unchecked().run().map_err(|error| error.to_string())?;
     let last = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().lines().last().unwrap_or_default().to_owned();
     if output.status.success() { Ok(last(&output.stdout)) } else { Err(last(&output.stderr)) }

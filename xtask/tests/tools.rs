@@ -9,7 +9,7 @@ use xtask::{ci, soak};
 fn the_shipped_data_sets_are_intact() {
     let found = check(&xtask::workspace::root().join("data")).unwrap();
     assert!(found.len() >= 2);
-    assert!(found.iter().all(|(_, bytes, state)| bytes.is_some() && *state == "intact"), "{found:?}");
+    assert!(found.iter().all(|set| set.bytes.is_some() && set.state == "intact"), "{found:?}");
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_changed_a_missing_and_an_unlisted_data_set_are_told_apart() {
     fs::write(folder.path().join("a.npz"), "").unwrap();
     fs::write(folder.path().join("b.npz"), "x").unwrap();
     fs::write(folder.path().join("d.npz"), "").unwrap();
-    let states: Vec<&str> = check(folder.path()).unwrap().into_iter().map(|(_, _, state)| state).collect();
+    let states: Vec<&str> = check(folder.path()).unwrap().into_iter().map(|set| set.state).collect();
     assert_eq!(states, ["intact", "CHANGED", "missing", "not in SHA256SUMS"]);
 }
 
