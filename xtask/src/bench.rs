@@ -1,13 +1,16 @@
 //! `cargo xtask bench`: runs the experiments, shows one table, writes `results.json` and the report.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use cargo_metadata::Message;
 
 use crate::report;
 use crate::results::{Experiment, Outcome, Results, SCHEMA};
-use crate::workspace::{Failure, cargo, output_dir, write_whole};
+use crate::workspace::{Failure, cargo, output_dir, root, write_whole};
 
 /// What to run.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -62,25 +65,44 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
     Ok(found.experiments.iter().all(|experiment| experiment.outcome() != Outcome::Failed))
 }
 
-/// Starts the binary. False if it could not run at all; a failed experiment is told in its file.
+/// Builds and starts the binary. False if it could not run at all; a failed experiment is told in its file.
 fn experiments(options: &Options, results: &Path) -> Result<bool, Failure> {
-    let mut call: Vec<String> = ["run", "--quiet", "-p", "certus-benches", "--bin", "experiments"].map(String::from).to_vec();
-    let mut flag = |on: bool, words: &[&str]| call.extend(words.iter().filter(|_| on).map(|word| (*word).to_owned()));
-    flag(!options.quick, &["--release"]);
-    flag(true, &["--"]);
-    flag(options.quick, &["--quick"]);
-    flag(options.peers, &["--peers"]);
-    flag(options.list, &["--list"]);
+    let Some(binary) = build(options.quick)? else { return Ok(false) };
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut flag = |on: bool, word: &str| arguments.extend(on.then(|| word.into()));
+    flag(options.quick, "--quick");
+    flag(options.peers, "--peers");
+    flag(options.list, "--list");
     if let Some(threads) = options.threads {
-        call.extend(["--threads".into(), threads.to_string()]);
+        arguments.extend(["--threads".into(), threads.to_string().into()]);
     }
     if !options.only.is_empty() {
-        call.extend(["--only".into(), options.only.join(",")]);
+        arguments.extend(["--only".into(), options.only.join(",").into()]);
     }
-    call.extend(["--out".into(), results.display().to_string()]);
-    let status = cargo(call).unchecked().run()?.status;
+    arguments.extend(["--out".into(), results.into()]);
+    let status = duct::cmd(binary, arguments).dir(root()).unchecked().run()?.status;
     // 1: something failed, and its file says what. Anything else: there may be no file.
     Ok(matches!(status.code(), Some(0 | 1)))
+}
+
+/// Builds the binary and gives its path; `None` if it does not build.
+///
+/// A quick run uses the dev profile, and asks for a test beside the binary: only then does cargo unify features as for
+/// `cargo test --workspace`, and uses again what that has built. Without it, faer and fifty others are built anew.
+fn build(quick: bool) -> Result<Option<PathBuf>, Failure> {
+    let quick_build = ["build", "--workspace", "--bin", "experiments", "--test", "frame"];
+    let full_build = ["build", "--release", "--package", "certus-benches", "--bin", "experiments"];
+    let call = if quick { quick_build.as_slice() } else { full_build.as_slice() };
+    let output = cargo(call.iter().chain(&["--quiet", "--message-format=json-render-diagnostics"])).stdout_capture().unchecked().run()?;
+    if !output.status.success() {
+        return Ok(None);
+    }
+    let artifacts = Message::parse_stream(output.stdout.as_slice()).filter_map(|message| match message {
+        Ok(Message::CompilerArtifact(artifact)) => Some(artifact),
+        _ => None,
+    });
+    let mut binaries = artifacts.filter(|artifact| artifact.target.name == "experiments").filter_map(|artifact| artifact.executable);
+    Ok(Some(binaries.next().ok_or("cargo built no binary \"experiments\"")?.into()))
 }
 
 /// The experiments that were written since `start`, in the order of writing.
@@ -96,7 +118,7 @@ fn collect(folder: &Path, start: SystemTime) -> Result<Vec<Experiment>, Failure>
     }
     files.sort();
     let mut names = HashSet::new();
-    let read = |(_, path): &(SystemTime, std::path::PathBuf)| -> Result<Experiment, Failure> {
+    let read = |(_, path): &(SystemTime, PathBuf)| -> Result<Experiment, Failure> {
         serde_json::from_str(&fs::read_to_string(path)?).map_err(|error| format!("{}: {error}", path.display()).into())
     };
     let experiments = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;

@@ -208,9 +208,11 @@ fn claim_table(claim: &Value) -> Markup {
     let rows = |role: &'static str| {
         let checks = claim[role].as_array().map(Vec::as_slice).unwrap_or_default().iter();
         checks.map(move |check| {
+            let taken = role == "assumptions" && matches!(check["basis"].as_str(), Some("enforced" | "declared"));
             let holds = match check["holds"].as_bool() {
                 Some(true) => "yes",
                 Some(false) => "NO",
+                None if taken => "yes",
                 None => "–",
             };
             let limit = match check["limit"].as_f64() {
