@@ -1,0 +1,6 @@
+//! Tests of the automation.
+
+mod bans;
+mod layers;
+mod report;
+mod tools;
