@@ -69,10 +69,13 @@ impl RowSampling {
         // A positive score never rounds to probability 0: its row could then never be seen.
         let unit = RESOLUTION / scores.len().next_power_of_two() as f64;
         let integer = |score: f64| if score > 0.0 { ((score / largest * unit) as u64).max(1) } else { 0 };
-        let ends: Vec<u64> = scores.iter().scan(0u64, |sum, &score| {
-            *sum += integer(score);
-            Some(*sum)
-        }).collect();
+        let ends: Vec<u64> = scores
+            .iter()
+            .scan(0u64, |sum, &score| {
+                *sum += integer(score);
+                Some(*sum)
+            })
+            .collect();
         let total = ends[ends.len() - 1];
         let probability = |i: usize| integer(scores[i]) as f64 / total as f64;
         let key = seed.key("row sampling");

@@ -35,7 +35,11 @@ impl Srht {
         require_sizes(rows, cols)?;
         let padded = padded_size(cols)?;
         if rows > padded {
-            return Err(InputError::parameter("sketch rows", rows, format!("at most {padded} (the columns, rounded up to a power of two)")));
+            return Err(InputError::parameter(
+                "sketch rows",
+                rows,
+                format!("at most {padded} (the columns, rounded up to a power of two)"),
+            ));
         }
         // Floyd's algorithm: a uniform subset in as many draws as it has elements.
         let mut stream = seed.stream("hadamard rows");

@@ -38,7 +38,12 @@ impl<'a> Factors<'a> {
         Self::checked(list, dimensions, "columns", |(_, cols)| cols)
     }
 
-    fn checked(list: &[Matrix<'a>], dimensions: &[usize], what: &str, extent: impl Fn((usize, usize)) -> usize) -> Result<Self, InputError> {
+    fn checked(
+        list: &[Matrix<'a>],
+        dimensions: &[usize],
+        what: &str,
+        extent: impl Fn((usize, usize)) -> usize,
+    ) -> Result<Self, InputError> {
         if list.len() != dimensions.len() {
             let expected = format!("{} factors (those of the sketch)", dimensions.len());
             return Err(InputError::dimension("the product", format!("{} factors", list.len()), expected));

@@ -132,10 +132,10 @@ impl TensorSketch {
     fn spectra(&self, factors: &Factors<'_>) -> Vec<Vec<Complex64>> {
         let spectra_of = |(k, &factor): (usize, &Matrix<'_>)| {
             let mut spectra = vec![Complex64::default(); factor.rows() * self.bins()];
-            spectra.par_chunks_mut(self.bins()).enumerate().for_each_init(
-                || Workspace::new(self),
-                |work, (i, spectrum)| self.spectrum(k, factor, i, spectrum, work),
-            );
+            spectra
+                .par_chunks_mut(self.bins())
+                .enumerate()
+                .for_each_init(|| Workspace::new(self), |work, (i, spectrum)| self.spectrum(k, factor, i, spectrum, work));
             spectra
         };
         factors.list().iter().enumerate().map(spectra_of).collect()
