@@ -5,14 +5,17 @@ use certus_numeric::Array;
 use super::panels::by_panels;
 use crate::matrix::Matrix;
 
-/// Columns that are transformed together: two cache lines of each row.
-const PANEL: usize = 16;
+/// Entries that are transformed together in cache: a block of rows of a panel of columns, 512 kB.
+const CACHED: usize = 65_536;
 
-/// Rows of the blocks that are transformed in cache: 512 kB with a panel's columns.
+/// Rows of a block: enough for the sampled rows to be few beside it, or else as many as leave panels two cache lines wide.
 const MAX_BLOCK: usize = 4096;
 const MIN_BLOCK: usize = 256;
 
-/// Entries below which a transform runs level by level: half a first-level cache.
+/// Panels that there are at least, where there are as many columns.
+const MIN_PANELS: usize = 4;
+
+/// Entries within which a transform runs first: half a first-level cache.
 const IN_CACHE: usize = 2048;
 
 /// x <- H x for each of `width` interleaved vectors (x is n x width, row-major; n a power of two), unscaled:
@@ -96,7 +99,8 @@ pub(super) fn sampled_rows(a: Matrix<'_>, padding: &impl Padding, samples: &[usi
         Matrix::Dense(_) => None,
         Matrix::Sparse(a) => Some(a.transposed()),
     };
-    by_panels(s, d, PANEL, |panel| {
+    let width = (CACHED / block).min(d.div_ceil(MIN_PANELS).next_multiple_of(8));
+    by_panels(s, d, width, |panel| {
         let (j0, width) = (panel.start, panel.len());
         let mut sums = vec![0.0; s * width];
         let mut buffer = vec![0.0; block * width];

@@ -1,13 +1,13 @@
 //! The kernel of sparse sketches: each input row is added, with a sign, to a few output rows that a hash names.
 //!
-//! What bounds it is memory. Dense input is read once, by panels of columns whose results stay in cache. Sparse input is read
-//! once and sorted by blocks of output rows, a few cache-sized chunks at a time; then each block adds what is its own. Each output
-//! row adds its input rows in ascending order, on every path, so the bits depend on nothing else.
+//! What bounds it is memory. Dense input is read once, in order, by a few parts that each have a result of their own. Sparse input
+//! is read once and sorted by blocks of output rows, a few cache-sized chunks at a time; then each block adds what is its own.
+//! Parts, chunks and blocks are cut by sizes alone, so the number of threads does not touch the bits.
 
+use certus_numeric::sum::{BLOCK, par_blocks};
 use certus_numeric::{Array, Csr};
 use rayon::prelude::*;
 
-use super::panels::by_panels;
 use crate::matrix::Matrix;
 
 /// Where input rows go.
@@ -25,12 +25,14 @@ pub(super) trait Placement: Sync {
     }
 }
 
-/// Entries of a result that one task adds to: 512 kB, half a second-level cache.
+/// Entries of a block of output rows: 512 kB, half a second-level cache.
 const CACHED: usize = 65_536;
 
 /// Output blocks, or panels, that there are at least where the size allows it: enough for the threads of a desk machine.
 const MIN_BLOCKS: usize = 32;
-const MIN_PANELS: usize = 8;
+
+/// Parts of dense input with private results.
+const MAX_PARTS: usize = 8;
 
 /// Entries in one sorted chunk: its 800 kB are written in cache.
 const CHUNK: usize = 65_536;
@@ -50,22 +52,28 @@ pub(super) fn scatter(rows: usize, scale: f64, placement: &impl Placement, a: Ma
 }
 
 fn scatter_dense(rows: usize, scale: f64, placement: &impl Placement, a: &Array) -> Array {
-    let d = a.cols();
-    let width = (CACHED / rows).min(d.div_ceil(MIN_PANELS)).next_multiple_of(LANES);
-    by_panels(rows, d, width, |panel| {
-        let mut out = vec![0.0; rows * panel.len()];
-        let width = panel.len();
+    let (n, d) = (a.rows(), a.cols());
+    let mut result = Array::zeros([rows, d]);
+    // Private results together are at most a quarter of the input.
+    let parts = (n / (4 * rows)).clamp(1, MAX_PARTS);
+    let partial = par_blocks(n, n.div_ceil(parts).max(1), |range| {
+        let mut out = vec![0.0; rows * d];
         pulp::Arch::new().dispatch(|| {
-            for i in 0..a.rows() {
-                let row = &a.row(i)[panel.clone()];
+            for i in range {
                 for copy in 0..placement.copies() {
                     let (target, negative) = placement.place(i, copy);
-                    add_multiple(&mut out[target * width..(target + 1) * width], signed(scale * placement.factor(i), negative), row);
+                    add_multiple(&mut out[target * d..(target + 1) * d], signed(scale * placement.factor(i), negative), a.row(i));
                 }
             }
         });
         out
-    })
+    });
+    result.as_mut_slice().par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
+        for part in &partial {
+            out.iter_mut().zip(&part[block * BLOCK..]).for_each(|(out, v)| *out += v);
+        }
+    });
+    result
 }
 
 fn scatter_sparse(rows: usize, scale: f64, placement: &impl Placement, a: &Csr) -> Array {
