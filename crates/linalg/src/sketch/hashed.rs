@@ -37,8 +37,8 @@ const MAX_PARTS: usize = 8;
 /// Entries in one sorted chunk: its 800 kB are written in cache.
 const CHUNK: usize = 65_536;
 
-/// Chunks that are sorted before they are added: bounds their memory at 13 MB.
-const GROUP: usize = 16;
+/// Chunks that are sorted before they are added, 800 kB each: the fewest and the most.
+const GROUP: (usize, usize) = (16, 128);
 
 /// Below this many additions, sorting does not pay.
 const SMALL: usize = 65_536;
@@ -62,7 +62,12 @@ fn scatter_dense(rows: usize, scale: f64, placement: &impl Placement, a: &Array)
             for i in range {
                 for copy in 0..placement.copies() {
                     let (target, negative) = placement.place(i, copy);
-                    add_multiple(&mut out[target * d..(target + 1) * d], signed(scale * placement.factor(i), negative), a.row(i));
+                    let factor = signed(scale * placement.factor(i), negative);
+                    if d == 1 {
+                        out[target] += factor * a.as_slice()[i];
+                    } else {
+                        add_multiple(&mut out[target * d..(target + 1) * d], factor, a.row(i));
+                    }
                 }
             }
         });
@@ -95,8 +100,10 @@ fn scatter_sparse(rows: usize, scale: f64, placement: &impl Placement, a: &Csr) 
     }
     let block_rows = (CACHED / d).min(rows / MIN_BLOCKS).max(1);
     let chunk_rows = (CHUNK / additions.div_ceil(n)).max(1);
-    for group in (0..n).step_by(GROUP * chunk_rows) {
-        let group_end = n.min(group + GROUP * chunk_rows);
+    // Each group passes over the result once: groups have about twice the entries of the result.
+    let group_rows = chunk_rows * (2 * rows * d / CHUNK).clamp(GROUP.0, GROUP.1);
+    for group in (0..n).step_by(group_rows) {
+        let group_end = n.min(group + group_rows);
         let chunks: Vec<Chunk> = (group..group_end)
             .into_par_iter()
             .step_by(chunk_rows)
