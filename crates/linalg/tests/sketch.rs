@@ -169,6 +169,27 @@ fn the_same_seed_is_the_same_sketch_and_another_is_another() {
 }
 
 #[test]
+fn sparse_rows_of_very_different_lengths_are_all_added() {
+    // Every tenth row of the first thousand has 2000 entries, no other row has any.
+    let (n, d) = (50_000, 2000);
+    let full = |i: usize| i < 1000 && i.is_multiple_of(10);
+    let indptr: Vec<usize> = (0..=n).map(|i| (0..i.min(1000)).filter(|&i| full(i)).count() * d).collect();
+    let entries = indptr[n];
+    let values = (0..entries).map(|k| unit_interval(hash64(5, k as u64))).collect();
+    let a = Csr::new(n, d, indptr, (0..entries).map(|k| (k % d) as u32).collect(), values).unwrap();
+    let sketch = CountSketch::new(64, n, Seed(4)).unwrap();
+    let mut expected = vec![0.0; 64 * d];
+    for i in (0..n).filter(|&i| full(i)) {
+        let mut unit = vec![0.0; n];
+        unit[i] = 1.0;
+        let column = sketch.apply_vector(&unit).unwrap();
+        let row = column.iter().position(|v| *v != 0.0).unwrap();
+        a.row(i).1.iter().enumerate().for_each(|(j, v)| expected[row * d + j] += column[row] * v);
+    }
+    assert_eq!(sketch.apply(Matrix::Sparse(&a)).unwrap().as_slice(), expected);
+}
+
+#[test]
 fn large_inputs_agree_between_the_dense_the_sparse_and_the_vector_path() {
     // 200000 rows: many sorted chunks, and all parts of a dense input.
     let (n, d, s) = (200_000, 5, 1000);

@@ -28,7 +28,7 @@ pub(super) trait Placement: Sync {
 /// Entries of a block of output rows: 512 kB, half a second-level cache.
 const CACHED: usize = 65_536;
 
-/// Output blocks, or panels, that there are at least where the size allows it: enough for the threads of a desk machine.
+/// Output blocks that there are at least, where there are as many rows: enough for the threads of a desk machine.
 const MIN_BLOCKS: usize = 32;
 
 /// Parts of dense input with private results.
@@ -99,15 +99,16 @@ fn scatter_sparse(rows: usize, scale: f64, placement: &impl Placement, a: &Csr) 
         return result;
     }
     let block_rows = (CACHED / d).min(rows / MIN_BLOCKS).max(1);
-    let chunk_rows = (CHUNK / additions.div_ceil(n)).max(1);
+    // Chunks are cut by their entries, however these are spread over the rows.
+    let step = (CHUNK / copies).max(1);
+    let count = a.nnz().div_ceil(step);
+    let start = |k: usize| if k == count { n } else { a.indptr().partition_point(|&p| p < k * step).min(n) };
     // Each group passes over the result once: groups have about twice the entries of the result.
-    let group_rows = chunk_rows * (2 * rows * d / CHUNK).clamp(GROUP.0, GROUP.1);
-    for group in (0..n).step_by(group_rows) {
-        let group_end = n.min(group + group_rows);
-        let chunks: Vec<Chunk> = (group..group_end)
+    let group = (2 * rows * d / CHUNK).clamp(GROUP.0, GROUP.1);
+    for first in (0..count).step_by(group) {
+        let chunks: Vec<Chunk> = (first..count.min(first + group))
             .into_par_iter()
-            .step_by(chunk_rows)
-            .map(|start| Chunk::new(start..group_end.min(start + chunk_rows), rows, block_rows, scale, placement, a))
+            .map(|k| Chunk::new(start(k)..start(k + 1), rows, block_rows, scale, placement, a))
             .collect();
         out.par_chunks_mut(block_rows * d).enumerate().for_each(|(block, out)| {
             for chunk in &chunks {
