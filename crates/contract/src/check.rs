@@ -12,7 +12,7 @@ pub enum Basis {
     /// Rounded outwards: the true quantity is on the safe side.
     Bounded,
     /// True with this probability over the algorithm's own randomness, in (0, 1).
-    WithConfidence(f64),
+    WithConfidence(#[cfg_attr(feature = "serde", serde(with = "crate::json::probability"))] f64),
     /// An estimate without a proven error.
     Estimated,
     /// The algorithm makes it so (by clipping, projecting or refusing).
@@ -39,7 +39,8 @@ impl Basis {
             Basis::Exact => (0, 0.0),
             Basis::Enforced => (1, 0.0),
             Basis::Bounded => (2, 0.0),
-            Basis::WithConfidence(p) => (3, 1.0 - p),
+            // A probability that does not exist promises nothing: the weakest of its kind.
+            Basis::WithConfidence(p) => (3, if p.is_nan() { f64::INFINITY } else { -p }),
             Basis::Estimated => (4, 0.0),
             Basis::Declared => (5, 0.0),
             Basis::Conjectured => (6, 0.0),
@@ -94,12 +95,12 @@ impl Relation {
         }
     }
 
-    /// Whether a bound by `limit` says more than one by `trivial`.
+    /// Whether a bound by `limit` says more than one by `trivial`; false if either is NaN.
     fn sharper(self, limit: f64, trivial: f64) -> bool {
         match self {
             Relation::Le | Relation::Lt => limit < trivial,
             Relation::Ge | Relation::Gt => limit > trivial,
-            Relation::Eq => !limit.is_nan() && limit != trivial,
+            Relation::Eq => limit.partial_cmp(&trivial).is_some_and(|order| order.is_ne()),
         }
     }
 }

@@ -124,6 +124,30 @@ impl fmt::Display for Position {
     }
 }
 
+/// The longest piece of text that a message repeats from its input, in characters.
+const LONGEST: usize = 400;
+
+/// How many names a message lists.
+const MOST_NAMES: usize = 12;
+
+/// Text from outside, fit for one sentence on a terminal: nothing is `""`, control characters are escaped, what is very
+/// long is cut.
+fn plain(text: impl Into<String>) -> String {
+    let text = text.into();
+    if text.trim().is_empty() {
+        return format!("{text:?}");
+    }
+    let mut chars = text.chars();
+    let mut out = String::with_capacity(text.len().min(LONGEST));
+    for c in chars.by_ref().take(LONGEST) {
+        if c.is_control() { out.extend(c.escape_debug()) } else { out.push(c) }
+    }
+    if chars.next().is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
 /// A shape as NumPy writes it: `(3,)`, `(2, 3)`.
 fn shape_text(shape: &[usize]) -> String {
     match shape {
@@ -135,12 +159,12 @@ fn shape_text(shape: &[usize]) -> String {
 impl InputError {
     /// `array` of this `shape` has no entries.
     pub fn empty(array: impl Into<String>, shape: &[usize]) -> Self {
-        InputError::EmptyProblem { array: array.into(), shape: shape_text(shape) }
+        InputError::EmptyProblem { array: plain(array), shape: shape_text(shape) }
     }
 
     /// `array` has a `found` shape or length where `expected` is needed.
     pub fn dimension(array: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        InputError::DimensionMismatch { array: array.into(), found: found.into(), expected: expected.into() }
+        InputError::DimensionMismatch { array: plain(array), found: plain(found), expected: plain(expected) }
     }
 
     /// `array` has shape `found` where `expected` is needed.
@@ -150,39 +174,51 @@ impl InputError {
 
     /// `array[index]` is `value`, which is NaN or infinite.
     pub fn non_finite(array: impl Into<String>, index: &[usize], value: f64) -> Self {
-        InputError::NonFinite { array: array.into(), position: Position::Entry(index.to_vec()), value: value.to_string() }
+        let position = if index.is_empty() { Position::Whole } else { Position::Entry(index.to_vec()) };
+        InputError::NonFinite { array: plain(array), position, value: value.to_string() }
     }
 
     /// `parameter` has `value` but must be `expected`.
     pub fn parameter(parameter: impl Into<String>, value: impl fmt::Display, expected: impl Into<String>) -> Self {
-        InputError::InvalidParameter { parameter: parameter.into(), value: value.to_string(), expected: expected.into() }
+        let text = value.to_string();
+        // A float displays without an exponent, in up to 300 digits.
+        let value = match text.parse::<f64>() {
+            Ok(number) if text.len() > 24 => format!("{number:e}"),
+            _ => plain(text),
+        };
+        InputError::InvalidParameter { parameter: plain(parameter), value, expected: plain(expected) }
     }
 
     /// The index arrays of `array` are wrong at `position`.
     pub fn sparsity(array: impl Into<String>, position: Position, problem: impl Into<String>) -> Self {
-        InputError::InvalidSparsity { array: array.into(), position, problem: problem.into() }
+        InputError::InvalidSparsity { array: plain(array), position, problem: plain(problem) }
     }
 
     /// `array` is `found`; only `supported` is supported.
     pub fn unsupported(array: impl Into<String>, found: impl Into<String>, supported: impl Into<String>) -> Self {
-        InputError::UnsupportedFormat { array: array.into(), found: found.into(), supported: supported.into() }
+        InputError::UnsupportedFormat { array: plain(array), found: plain(found), supported: plain(supported) }
     }
 
     /// `array` ends early.
     pub fn truncated(array: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        InputError::Truncated { array: array.into(), expected: expected.into(), found: found.into() }
+        InputError::Truncated { array: plain(array), expected: plain(expected), found: plain(found) }
     }
 
     /// `array` is not there; `available` names what is.
     pub fn not_found<S: AsRef<str>>(array: impl Into<String>, available: impl IntoIterator<Item = S>) -> Self {
-        let names = available.into_iter().map(|s| s.as_ref().to_owned()).collect::<Vec<_>>();
+        let mut names = available.into_iter().map(|name| plain(name.as_ref())).collect::<Vec<_>>();
+        if names.len() > MOST_NAMES {
+            let more = format!("{} more", names.len() - MOST_NAMES);
+            names.truncate(MOST_NAMES);
+            names.push(more);
+        }
         let available = if names.is_empty() { String::new() } else { format!(" (there is {})", names.join(", ")) };
-        InputError::NotFound { array: array.into(), available }
+        InputError::NotFound { array: plain(array), available }
     }
 
     /// `array` would need `found`, beyond `limit`.
     pub fn too_large(array: impl Into<String>, found: impl Into<String>, limit: impl Into<String>) -> Self {
-        InputError::TooLarge { array: array.into(), found: found.into(), limit: limit.into() }
+        InputError::TooLarge { array: plain(array), found: plain(found), limit: plain(limit) }
     }
 
     /// The kind as the JSON's `error.kind`.
@@ -220,9 +256,12 @@ impl InputError {
     }
 }
 
-/// Refuses the first entry of a C-ordered array that is not finite, with its index.
+/// Refuses the first entry of a C-ordered array that is not finite, with its index. Cost: one pass.
 ///
 /// `shape` is the array's shape; its product must be `values.len()`.
+///
+/// # Errors
+/// `NonFinite`.
 pub fn require_finite(array: &str, shape: &[usize], values: &[f64]) -> Result<(), InputError> {
     let Some(flat) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
     let mut rest = flat;
@@ -235,6 +274,9 @@ pub fn require_finite(array: &str, shape: &[usize], values: &[f64]) -> Result<()
 }
 
 /// Refuses a vector whose length is not `expected`; `because` says what sets it, as in `"the rows of a"`.
+///
+/// # Errors
+/// `DimensionMismatch`.
 pub fn require_length(array: &str, found: usize, expected: usize, because: &str) -> Result<(), InputError> {
     if found == expected {
         Ok(())
@@ -244,6 +286,9 @@ pub fn require_length(array: &str, found: usize, expected: usize, because: &str)
 }
 
 /// Refuses a parameter that is not finite and above zero.
+///
+/// # Errors
+/// `InvalidParameter`.
 pub fn require_positive(parameter: &str, value: f64) -> Result<(), InputError> {
     if value.is_finite() && value > 0.0 { Ok(()) } else { Err(InputError::parameter(parameter, value, "finite and above 0")) }
 }

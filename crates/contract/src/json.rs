@@ -6,11 +6,24 @@ use std::borrow::Cow;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::certificate::{Certificate, Claim};
+use crate::certificate::{Certificate, Claim, Verdict};
 use crate::check::{Basis, Check, Relation};
 
 fn finite(value: Option<f64>) -> Option<f64> {
     value.filter(|v| v.is_finite())
+}
+
+/// A probability, `null` where it does not exist.
+pub(crate) mod probability {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, finite};
+
+    pub(crate) fn serialize<S: Serializer>(p: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        finite(Some(*p)).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    }
 }
 
 impl Serialize for Check {
@@ -25,6 +38,17 @@ impl Serialize for Check {
         s.serialize_field("holds", &self.holds())?;
         s.serialize_field("basis", &self.basis)?;
         s.end()
+    }
+}
+
+impl Check {
+    /// Makes a guarantee say nothing, where a `null` can be the reason.
+    fn hide_information(&mut self) {
+        match (self.limit, self.trivial) {
+            (None, _) if self.is_informative() => self.limit = Some(f64::INFINITY),
+            (Some(_), None) => self.trivial = Some(f64::NAN),
+            _ => {}
+        }
     }
 }
 
@@ -50,6 +74,8 @@ impl<'de> Deserialize<'de> for Check {
             (Some(false), None, limit) => (Some(f64::NAN), limit),
             (Some(false), measured, None) => (measured, Some(f64::NAN)),
             (Some(true), Some(measured), None) => (Some(measured), Some(large)),
+            // Equal to a number that JSON cannot hold: both are the same infinity.
+            (Some(true), None, None) if d.relation == Relation::Eq => (Some(large), Some(large)),
             (Some(true), None, limit) => (Some(-large), Some(limit.unwrap_or(large))),
             (_, measured, limit) => (measured, limit),
         };
@@ -71,16 +97,23 @@ impl Serialize for Claim {
 }
 
 impl<'de> Deserialize<'de> for Claim {
+    /// The verdict follows from the checks, and is read only to recover what a `null` hid: a guarantee that said nothing
+    /// because its limit or trivial value was infinite or NaN must not seem to say something.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Data {
             theorem: Cow<'static, str>,
             source: Cow<'static, str>,
+            verdict: Option<Verdict>,
             assumptions: Vec<Check>,
             guarantees: Vec<Check>,
         }
         let d = Data::deserialize(deserializer)?;
-        Ok(Claim { theorem: d.theorem, source: d.source, assumptions: d.assumptions, guarantees: d.guarantees })
+        let mut claim = Claim { theorem: d.theorem, source: d.source, assumptions: d.assumptions, guarantees: d.guarantees };
+        if d.verdict == Some(Verdict::Vacuous) && claim.verdict() == Verdict::Holds {
+            claim.guarantees.iter_mut().for_each(Check::hide_information);
+        }
+        Ok(claim)
     }
 }
 

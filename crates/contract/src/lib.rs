@@ -32,3 +32,8 @@ pub use certificate::{Certificate, Claim, Verdict};
 pub use check::{Basis, Check, Relation};
 pub use event::{Event, Observer, Status, ignore_events};
 pub use input_error::{InputError, Position, require_finite, require_length, require_positive};
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,6 +12,7 @@
 //! | [`leverage`] | leverage scores, exact and approximate |
 //! | [`range_finder`] | an orthonormal basis of the range, with a bound on what it misses |
 //! | [`kron`] | row-major `vec`; Kronecker, Khatri-Rao and face-splitting products that are never formed |
+//! | [`least_squares`] | sketch-preconditioned least squares with a certificate |
 //! | [`sketch`] | random sketches: Gaussian, CountSketch, OSNAP, SRHT, TensorSketch, TensorSRHT, row sampling |
 //! | [`solve`] | LSMR, preconditioned conjugate gradients, Lanczos extremes |
 //! | [`factor`] | Cholesky, QR, symmetric and generalised symmetric eigen, SVD |
@@ -20,6 +21,7 @@
 pub mod error;
 pub mod factor;
 pub mod kron;
+pub mod least_squares;
 pub mod leverage;
 pub mod matrix;
 pub mod operator;

@@ -26,7 +26,7 @@ impl<'a> From<&'a Csr> for Matrix<'a> {
 
 impl Matrix<'_> {
     /// The number of rows.
-    pub fn rows(self) -> usize {
+    pub fn rows(&self) -> usize {
         match self {
             Matrix::Dense(a) => a.rows(),
             Matrix::Sparse(a) => a.rows(),
@@ -34,7 +34,7 @@ impl Matrix<'_> {
     }
 
     /// The number of columns.
-    pub fn cols(self) -> usize {
+    pub fn cols(&self) -> usize {
         match self {
             Matrix::Dense(a) => a.cols(),
             Matrix::Sparse(a) => a.cols(),
@@ -42,7 +42,7 @@ impl Matrix<'_> {
     }
 
     /// The number of stored entries: what one pass costs.
-    pub fn stored(self) -> usize {
+    pub fn stored(&self) -> usize {
         match self {
             Matrix::Dense(a) => a.len(),
             Matrix::Sparse(a) => a.nnz(),
@@ -61,7 +61,7 @@ impl Matrix<'_> {
     ///
     /// # Errors
     /// `DimensionMismatch`, `EmptyProblem`, `NonFinite`.
-    pub fn validate(self, name: &str) -> Result<(), InputError> {
+    pub fn validate(&self, name: &str) -> Result<(), InputError> {
         if let Matrix::Dense(a) = self {
             a.require_matrix(name)?;
         }

@@ -61,11 +61,11 @@ pub trait LinearOperator: Sync {
 
 impl LinearOperator for Matrix<'_> {
     fn rows(&self) -> usize {
-        Matrix::rows(*self)
+        Matrix::rows(self)
     }
 
     fn cols(&self) -> usize {
-        Matrix::cols(*self)
+        Matrix::cols(self)
     }
 
     fn apply(&self, x: &[f64], y: &mut [f64]) {

@@ -144,7 +144,7 @@ fn triangular_solves_agree_for_both_orders_and_any_number_of_right_hand_sides() 
 fn factorisations_have_the_same_bits_on_any_number_of_threads() {
     for (n, d) in [(400, 150), (450, 400), (3000, 20)] {
         let a = random(9, n, d);
-        crate::same_bits(|| {
+        certus_testkit::same_bits(|| {
             let g = gram(a.as_ref());
             let s = svd(a.as_ref()).unwrap();
             let e = symmetric_eigen(g.as_ref()).unwrap();

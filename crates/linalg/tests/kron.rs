@@ -114,7 +114,7 @@ fn a_factor_with_dependent_columns_is_refused_by_name() {
 fn implicit_products_have_the_same_bits_on_any_number_of_threads() {
     let (a, b) = (random(1, 300, 60), random(2, 200, 60));
     let x = numbers(3, 3600);
-    crate::same_bits(|| {
+    certus_testkit::same_bits(|| {
         let kron = Kron::new(a.as_ref(), b.as_ref());
         let mut all = kron.times(&x);
         all.extend(kron.transpose_times(&kron.times(&x)));

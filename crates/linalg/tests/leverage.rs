@@ -8,7 +8,7 @@ use certus_linalg::view::{to_array, view};
 use certus_numeric::{Array, Csr, Seed};
 use proptest::prelude::*;
 
-use crate::same_bits;
+use certus_testkit::same_bits;
 use crate::sketch::{dense, sparse};
 
 /// Squared row norms of the first `rank` columns of Q of a pivoted QR of diag(sqrt w) A.

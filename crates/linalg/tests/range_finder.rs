@@ -10,7 +10,7 @@ use certus_linalg::view::{to_array, view};
 use certus_linalg::{Mat, Matrix};
 use certus_numeric::{Array, Csr, Seed};
 
-use crate::same_bits;
+use certus_testkit::same_bits;
 use crate::sketch::{dense, sparse};
 
 /// m x n with singular values near `ratio`^k.
@@ -117,7 +117,7 @@ fn an_observer_sees_the_bound_fall_and_may_stop() {
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let (a, b) = (decaying(700, 300, 0.9), sparse(6, 900, 400));
-    let entries = |range: Range| range.basis.col_iter().flat_map(|column| column.iter().copied().collect::<Vec<_>>()).collect();
+    let entries = |range: Range| range.basis.col_iter().flat_map(|column| column.iter().copied().collect::<Vec<_>>()).collect::<Vec<f64>>();
     same_bits(|| entries(RangeFinder::default().with_rank(40).find(Matrix::Dense(&a)).unwrap()));
     same_bits(|| entries(RangeFinder::default().with_rank(40).find(Matrix::Sparse(&b)).unwrap()));
 }

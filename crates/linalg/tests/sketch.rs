@@ -15,7 +15,7 @@ use certus_numeric::seed::{hash64, unit_interval};
 use certus_numeric::{Array, Csr, Seed};
 use proptest::prelude::*;
 
-use crate::same_bits;
+use certus_testkit::same_bits;
 
 pub(crate) fn dense(seed: u64, rows: usize, cols: usize) -> Array {
     Array::from_fn(rows, cols, |i, j| 2.0 * unit_interval(hash64(seed, (i * cols + j) as u64)) - 1.0)

@@ -22,7 +22,8 @@ impl<T> Array<T> {
     /// An array of this shape over `data`, which is in row-major order.
     ///
     /// # Errors
-    /// `DimensionMismatch` if the product of `shape` is not `data.len()`; `TooLarge` if it overflows.
+    /// `DimensionMismatch` if the product of `shape` is not `data.len()`; `TooLarge` if the product of its extents above zero
+    /// overflows.
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<T>) -> Result<Self, InputError> {
         let shape = shape.into();
         let entries = entries(&shape)?;
@@ -171,9 +172,12 @@ impl<T: Copy> Array<T> {
 
 impl<T: Clone + Default> Array<T> {
     /// An array of zeros (the type's default).
+    ///
+    /// # Panics
+    /// If the address space cannot hold it.
     pub fn zeros(shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();
-        let data = vec![T::default(); shape.iter().product()];
+        let data = vec![T::default(); shape.iter().fold(1usize, |product, &extent| product.saturating_mul(extent))];
         Array { shape, data }
     }
 }
@@ -193,8 +197,10 @@ impl Array<f64> {
     }
 }
 
+/// The number of entries. An extent of zero does not excuse the others: their product is the number of columns.
 fn entries(shape: &[usize]) -> Result<usize, InputError> {
-    shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent)).ok_or_else(|| {
+    let product = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent.max(1))).ok_or_else(|| {
         InputError::too_large("the array", format!("shape {shape:?}"), format!("{} entries (the address space)", usize::MAX))
-    })
+    })?;
+    Ok(if shape.contains(&0) { 0 } else { product })
 }

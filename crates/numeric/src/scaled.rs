@@ -62,10 +62,7 @@ impl ScaledValue {
 
     /// The number as `f64`; `None` where it would overflow. What is too small becomes zero.
     pub fn to_f64(self) -> Option<f64> {
-        let direct = self.mantissa * self.log_scale.exp();
-        // The scale may overflow where the product does not, and the other way round.
-        let value = if direct.is_finite() && direct != 0.0 { direct } else { self.mantissa.signum() * self.ln_abs().exp() };
-        if self.mantissa == 0.0 { Some(0.0) } else { value.is_finite().then_some(value) }
+        Some(self.value()).filter(|value| value.is_finite())
     }
 
     /// `self / other` as `f64`; infinite where that overflows, NaN for 0 / 0.
@@ -73,12 +70,53 @@ impl ScaledValue {
         if self.mantissa == 0.0 || other.mantissa == 0.0 {
             return self.mantissa / other.mantissa;
         }
-        self.mantissa.signum() * other.mantissa.signum() * (self.ln_abs() - other.ln_abs()).exp()
+        let quotient = self.mantissa / other.mantissa;
+        let (a, b) = if quotient.is_normal() { (self, other) } else { (self.normalised(), other.normalised()) };
+        ScaledValue::saturating(a.mantissa / b.mantissa, a.log_scale - b.log_scale).value()
     }
 
-    fn ln_abs(self) -> f64 {
-        self.mantissa.abs().ln() + self.log_scale
+    /// The number as `f64`, infinite where it overflows.
+    fn value(self) -> f64 {
+        if self.log_scale.abs() <= 700.0 || self.mantissa == 0.0 {
+            return self.mantissa * self.log_scale.exp();
+        }
+        // The power of e may be out of range where the product is not. Its fourth root is in range, wherever the product is.
+        let root = (0.25 * self.log_scale).exp();
+        self.mantissa * root * root * root * root
     }
+
+    /// `mantissa * e^log_scale` with a scale that stops at the largest number: there it means nothing by a factor of e anyway.
+    fn saturating(mantissa: f64, log_scale: f64) -> Self {
+        ScaledValue::new(mantissa, log_scale.clamp(f64::MIN, f64::MAX))
+    }
+
+    /// A key by which numbers other than zero of one sign are ordered: the logarithm of the absolute value as an unevaluated
+    /// sum, so that neighbouring mantissas differ under any scale. One key a number, so that the order is transitive.
+    fn key(self) -> (f64, f64) {
+        let (fraction, exponent) = split(self.mantissa.abs());
+        let (high, lost) = two_sum(self.log_scale, exponent * LN_2_HIGH);
+        two_sum(high, lost + (exponent * LN_2_LOW + fraction.ln()))
+    }
+}
+
+/// ln 2 to 32 bits, so that its product with an exponent is exact, and the rest.
+const LN_2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
+const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+
+/// `x = fraction * 2^exponent` with a fraction in [1/sqrt(2), sqrt(2)), for finite x > 0.
+fn split(x: f64) -> (f64, f64) {
+    const FRACTION: u64 = (1 << 52) - 1;
+    let (x, shift) = if x < f64::MIN_POSITIVE { (x * (1u64 << 54) as f64, 54.0) } else { (x, 0.0) };
+    let exponent = (x.to_bits() >> 52) as f64 - 1023.0 - shift;
+    let fraction = f64::from_bits(x.to_bits() & FRACTION | 1.0f64.to_bits());
+    if fraction < std::f64::consts::SQRT_2 { (fraction, exponent) } else { (0.5 * fraction, exponent + 1.0) }
+}
+
+/// The rounded sum and its rounding error (Knuth).
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let b_part = sum - a;
+    (sum, (a - (sum - b_part)) + (b - b_part))
 }
 
 impl From<f64> for ScaledValue {
@@ -90,31 +128,38 @@ impl From<f64> for ScaledValue {
 impl Add for ScaledValue {
     type Output = ScaledValue;
     fn add(self, other: Self) -> Self {
-        let (large, small) =
-            if self.mantissa == 0.0 || (other.mantissa != 0.0 && other.log_scale > self.log_scale) { (other, self) } else { (self, other) };
-        if small.mantissa == 0.0 {
-            return large;
+        if self.mantissa == 0.0 || other.mantissa == 0.0 {
+            return if self.mantissa == 0.0 { other } else { self };
         }
-        let sum = large.mantissa + small.mantissa * (small.log_scale - large.log_scale).exp();
-        if sum.is_finite() {
-            ScaledValue::new(sum, large.log_scale)
+        let near = (self.log_scale - other.log_scale).abs() <= 700.0;
+        let direct = add_at_larger_scale(self, other);
+        let exact_zero = direct.mantissa == 0.0 && self.log_scale == other.log_scale;
+        // Else a mantissa or a ratio of scales is extreme: what counts is the larger number, not the larger scale.
+        let sum = if near && (direct.mantissa.is_normal() || exact_zero) {
+            direct
         } else {
-            ScaledValue { mantissa: 0.5 * large.mantissa, log_scale: large.log_scale + std::f64::consts::LN_2 }
-                + ScaledValue { mantissa: 0.5 * small.mantissa, log_scale: small.log_scale + std::f64::consts::LN_2 }
-        }
+            add_at_larger_scale(self.normalised(), other.normalised())
+        };
+        ScaledValue::new(sum.mantissa, sum.log_scale)
     }
+}
+
+/// The sum at the larger of the two scales; the mantissa may overflow or underflow.
+fn add_at_larger_scale(a: ScaledValue, b: ScaledValue) -> ScaledValue {
+    let (large, small) = if b.log_scale > a.log_scale { (b, a) } else { (a, b) };
+    let mantissa = large.mantissa + small.mantissa * (small.log_scale - large.log_scale).exp();
+    ScaledValue { mantissa, log_scale: large.log_scale }
 }
 
 impl Mul for ScaledValue {
     type Output = ScaledValue;
     fn mul(self, other: Self) -> Self {
-        let (a, b) = (self.normalised(), other.normalised());
         let product = self.mantissa * other.mantissa;
-        if product.is_finite() && (product != 0.0 || a.mantissa * b.mantissa == 0.0) {
-            ScaledValue::new(product, self.log_scale + other.log_scale)
-        } else {
-            ScaledValue::new(a.mantissa * b.mantissa, a.log_scale + b.log_scale)
+        if product.is_normal() || self.mantissa == 0.0 || other.mantissa == 0.0 {
+            return ScaledValue::saturating(product, self.log_scale + other.log_scale);
         }
+        let (a, b) = (self.normalised(), other.normalised());
+        ScaledValue::saturating(a.mantissa * b.mantissa, a.log_scale + b.log_scale)
     }
 }
 
@@ -126,14 +171,12 @@ impl PartialEq for ScaledValue {
 
 impl PartialOrd for ScaledValue {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        if self.log_scale == other.log_scale {
-            return self.mantissa.partial_cmp(&other.mantissa);
-        }
         let sign = |v: &Self| if v.mantissa == 0.0 { 0.0 } else { v.mantissa.signum() };
         match (sign(self), sign(other)) {
             (a, b) if a != b => a.partial_cmp(&b),
             (0.0, _) => Some(Ordering::Equal),
-            (s, _) => (s * self.ln_abs()).partial_cmp(&(s * other.ln_abs())),
+            (1.0, _) => self.key().partial_cmp(&other.key()),
+            _ => other.key().partial_cmp(&self.key()),
         }
     }
 }

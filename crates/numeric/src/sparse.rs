@@ -29,7 +29,7 @@ impl<T: Copy> Csr<T> {
     ///
     /// # Errors
     /// `InvalidSparsity` if the arrays contradict each other or the shape, or columns do not ascend strictly in a row;
-    /// `TooLarge` if `cols` is beyond 2^32.
+    /// `TooLarge` if `rows` or `cols` is beyond 2^32.
     pub fn new(rows: usize, cols: usize, indptr: Vec<usize>, indices: Vec<u32>, values: Vec<T>) -> Result<Self, InputError> {
         check_pattern(rows, cols, &indptr, &indices, values.len())?;
         for i in 0..rows {
@@ -152,8 +152,11 @@ impl Csr<f64> {
     }
 }
 
+/// Indices are 32-bit numbers.
+const MAX_EXTENT: u64 = 1 << 32;
+
 fn check_pattern(rows: usize, cols: usize, indptr: &[usize], indices: &[u32], values: usize) -> Result<(), InputError> {
-    if cols > u32::MAX as usize + 1 || rows > u32::MAX as usize + 1 {
+    if cols as u64 > MAX_EXTENT || rows as u64 > MAX_EXTENT {
         return Err(InputError::too_large("the sparse matrix", format!("{rows} x {cols}"), "2^32 rows and columns (32-bit indices)"));
     }
     let whole = |array: &str, problem: String| Err(InputError::sparsity(array, Position::Whole, problem));
@@ -208,7 +211,7 @@ impl<T: Copy> Coo<T> {
     /// `InvalidSparsity` if the lengths disagree or an index is outside the shape; `TooLarge` beyond 2^32 in one dimension.
     pub fn new(shape: impl Into<Vec<usize>>, indices: Vec<u32>, values: Vec<T>) -> Result<Self, InputError> {
         let shape = shape.into();
-        if let Some(&extent) = shape.iter().find(|&&extent| extent > u32::MAX as usize + 1) {
+        if let Some(&extent) = shape.iter().find(|&&extent| extent as u64 > MAX_EXTENT) {
             return Err(InputError::too_large("the sparse array", format!("extent {extent}"), "2^32 in one dimension (32-bit indices)"));
         }
         if indices.len() != values.len() * shape.len() {
@@ -248,6 +251,8 @@ impl<T: Copy> Coo<T> {
     }
 
     /// The index of entry `k`.
+    // Not `Index::index`: that gives a reference to what the array holds at an index.
+    #[expect(clippy::should_implement_trait)]
     #[inline]
     pub fn index(&self, k: usize) -> &[u32] {
         &self.indices[k * self.shape.len()..(k + 1) * self.shape.len()]

@@ -12,18 +12,21 @@ use crate::view::Mat;
 /// When [`lsmr`] stops.
 #[derive(Clone, Copy, Debug)]
 pub struct LsmrOptions {
-    /// Stop when `|Aᵀ r| <= tolerance |A| |r|`, or when `|r| <= tolerance (|b| + |A| |x|)`, by LSMR's own estimates, with |A| the
-    /// Frobenius norm of the part of A seen so far. Default 1e-12.
+    /// Stop when `|Aᵀ r| <= tolerance |A| |r|`, or when `|r| <= tolerance (|b| + |A| |x|)`, by LSMR's own estimates. Default 1e-12.
     pub tolerance: f64,
-    /// Stop when `|Aᵀ r|` is below this; by default 0.
+    /// |A| in these rules; `None` (default): the Frobenius norm of the part of A seen so far.
+    pub matrix_norm: Option<f64>,
+    /// Stop also when `|Aᵀ r|` is at most this. Default 0.
     pub gradient: f64,
+    /// The limit of |r| in the second rule, in place of `tolerance (|b| + |A| |x|)`; `None` by default.
+    pub residual: Option<f64>,
     /// Default 1000.
     pub max_iterations: usize,
 }
 
 impl Default for LsmrOptions {
     fn default() -> Self {
-        LsmrOptions { tolerance: 1e-12, gradient: 0.0, max_iterations: 1000 }
+        LsmrOptions { tolerance: 1e-12, matrix_norm: None, gradient: 0.0, residual: None, max_iterations: 1000 }
     }
 }
 
@@ -74,14 +77,24 @@ impl Lsmr {
 ///
 /// # Panics
 /// If `b` has not as many entries as A has rows.
-pub fn lsmr<A: LinearOperator>(a: &A, b: &[f64], options: &LsmrOptions, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Lsmr {
+pub fn lsmr<A: LinearOperator>(a: &A, b: &[f64], options: &LsmrOptions, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Lsmr {
     assert_eq!(b.len(), a.rows(), "the right-hand side has {} entries, the matrix {} rows", b.len(), a.rows());
+    let gradient = a.transpose_times(b);
+    lsmr_from(a, b.to_vec(), gradient, options, observer)
+}
+
+/// As [`lsmr`], for a right-hand side `b` whose `gradient` `Aᵀ b` is known already. Consumes both.
+pub fn lsmr_from<A: LinearOperator>(
+    a: &A,
+    b: Vec<f64>,
+    gradient: Vec<f64>,
+    options: &LsmrOptions,
+    mut observer: impl FnMut(&Event) -> ControlFlow<()>,
+) -> Lsmr {
     let d = a.cols();
     // u is kept unscaled: its norm is beta, so that no pass is spent on dividing by it.
-    let mut u = b.to_vec();
+    let (mut u, mut w) = (b, gradient);
     let mut beta = norm(&u);
-    let mut w = vec![0.0; d];
-    a.apply_transpose(&u, &mut w);
     let mut v = w.iter().map(|w| if beta > 0.0 { w / beta } else { 0.0 }).collect::<Vec<_>>();
     let mut alpha = norm(&v);
     scale(&mut v, alpha);
@@ -132,16 +145,15 @@ pub fn lsmr<A: LinearOperator>(a: &A, b: &[f64], options: &LsmrOptions, mut obse
 
         residual.update(c, s, theta_bar, rho_bar, zeta);
         norm_a_squared += beta * beta;
-        let norm_a = norm_a_squared.sqrt();
+        let norm_a = options.matrix_norm.unwrap_or(norm_a_squared.sqrt());
         norm_a_squared += alpha * alpha;
         let (gradient, residual) = (zeta_bar.abs(), residual.norm());
         run.gradients.push(gradient);
         run.residuals.push(residual);
 
         let flow = observer(&Event::new("iterate", iteration as u64).of(options.max_iterations as u64).value(gradient));
-        let solved = gradient <= options.tolerance * norm_a * residual
-            || gradient <= options.gradient
-            || residual <= options.tolerance * (norm_b + norm_a * norm(&run.x));
+        let solved = gradient <= (options.tolerance * norm_a * residual).max(options.gradient)
+            || residual <= options.residual.unwrap_or_else(|| options.tolerance * (norm_b + norm_a * norm(&run.x)));
         if solved || alpha == 0.0 {
             return run;
         }

@@ -5,5 +5,5 @@ mod lsmr;
 mod pcg;
 
 pub use lanczos::{Extremes, SymmetricOperator, lanczos_extremes, singular_extremes};
-pub use lsmr::{Lsmr, LsmrOptions, lsmr};
+pub use lsmr::{Lsmr, LsmrOptions, lsmr, lsmr_from};
 pub use pcg::{Pcg, PcgOptions, pcg};

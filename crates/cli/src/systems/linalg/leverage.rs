@@ -1,0 +1,79 @@
+//! `certus linalg leverage`.
+
+use certus_contract::{Certificate, Check, Claim, Status};
+use certus_io::{read_matrix, read_vector};
+use certus_linalg::leverage;
+use certus_numeric::Array;
+
+use super::view;
+use crate::args::{self, InFile, OutFile};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::report::Report;
+use crate::verb::Verb;
+
+/// How much each row of A matters to its column space: the leverage scores of diag(sqrt h) A
+///
+/// A score is between 0 and 1; all together add up to the rank.
+#[derive(clap::Args)]
+pub(super) struct Leverage {
+    /// The matrix A, n x d: .npy, .npz:NAME, SciPy's sparse .npz, or .mtx
+    #[arg(long, value_name = "FILE")]
+    a: InFile,
+    /// The weights h of the rows, n numbers of at least 0 [default: 1]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<InFile>,
+    /// From a sketch of A, to a factor of about 1 +- epsilon
+    #[arg(long)]
+    approximate: bool,
+    /// The factor for --approximate, above 0 and below 1
+    #[arg(long, value_name = "E", default_value = "0.5", value_parser = args::positive, requires = "approximate")]
+    epsilon: f64,
+    /// Where the scores go, n numbers: .npy, or .npz with the array tau
+    #[arg(long, value_name = "FILE", value_parser = OutFile::array)]
+    out: OutFile,
+}
+
+/// The chance that an approximate score is off by more.
+const FAILURE: f64 = 0.01;
+
+impl Verb for Leverage {
+    const EXAMPLES: &'static [&'static str] =
+        &["certus linalg leverage --a digits.npz:x --out tau.npy", "certus linalg leverage --a sparse.mtx --approximate --out tau.npy"];
+
+    fn run(&self, ctx: &Context) -> Result<Report, CliError> {
+        let weights = self.weights.as_ref().map(read_vector).transpose()?;
+        let a = read_matrix(&self.a)?;
+        let (a, weights) = (view(&a), weights.as_deref());
+        let found = if self.approximate {
+            leverage::approximate_leverage_scores(a, weights, self.epsilon, FAILURE, ctx.seed())?
+        } else {
+            leverage::leverage_scores(a, weights)?
+        };
+        let sum = found.scores.iter().sum::<f64>();
+        Ok(Report::new(Status::Done)
+            .metric("rank", found.rank)
+            .metric("sum", sum)
+            .metric("largest", found.scores.iter().copied().fold(0.0, f64::max))
+            .metric("relative_error", found.relative_error)
+            .certificate(Certificate::new([scores_add_up(sum, &found)]))
+            .array(&self.out, "tau", Array::vector(found.scores)))
+    }
+}
+
+/// The scores are the diagonal of a projection, whose trace is its rank.
+fn scores_add_up(sum: f64, found: &leverage::Leverage) -> Claim {
+    let rank = found.rank as f64;
+    let rounding = 4.0 * found.scores.len() as f64 * f64::EPSILON;
+    let sum =
+        Check::le("sum", "|sum of the scores - rank| / rank <= limit", (sum - rank).abs() / rank.max(1.0), found.relative_error + rounding);
+    let claim = Claim::new(
+        "Leverage scores add up to the rank",
+        "they are the diagonal of the projection onto the column space, whose trace is its rank",
+    );
+    if found.relative_error == 0.0 {
+        return claim.guarantees(sum);
+    }
+    let each = Check::le("each_score", "|score / true score - 1| <= limit for all rows", None, found.relative_error);
+    claim.guarantees(sum.trivial(1.0).estimated()).guarantees(each.trivial(1.0).estimated())
+}

@@ -1,0 +1,10 @@
+//! The systems of the command, one file each.
+
+use crate::verb::System;
+
+mod linalg;
+
+/// The `certus` command over all of them, in the order of the help.
+pub fn certus() -> System {
+    System::new("certus", "Fast algorithms whose answers carry certificates").group(linalg::system())
+}

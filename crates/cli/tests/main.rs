@@ -1,0 +1,12 @@
+//! Tests of the `certus` command.
+
+mod completions;
+mod examples;
+mod frame;
+mod help;
+mod hostile;
+mod interrupt;
+mod linalg;
+mod process;
+mod support;
+mod toy;

@@ -1,0 +1,9 @@
+//! The contract's rules: verdicts, bases, relations, JSON, text, input errors, statuses.
+
+mod bases;
+mod events;
+mod input_errors;
+#[cfg(feature = "serde")]
+mod json;
+mod text;
+mod verdicts;

@@ -1,0 +1,379 @@
+//! The solver: a preconditioner, then LSMR until the backward error is as asked.
+
+use std::ops::ControlFlow;
+
+use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
+use certus_numeric::Seed;
+use certus_numeric::sum::norm2;
+
+use super::certificate::certificate;
+use super::facts::{Facts, relative_backward_error, residual_and_gradient};
+use super::preconditioner::{Preconditioned, Preconditioner};
+use super::problem::Problem;
+use super::{measure, preconditioner};
+use crate::Error;
+use crate::matrix::Matrix;
+use crate::sketch::{EmbeddingBound, SketchKind};
+use crate::solve::{LsmrOptions, lsmr_from};
+
+/// How the preconditioner is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Dense: `Qr` for small or nearly square matrices, else `Sketch`. Sparse: `Lsmr` for as many passes as a sketch would cost,
+    /// then `Sketch` if these were not enough.
+    #[default]
+    Auto,
+    /// The triangular factor of A itself. 2 n d² flops.
+    Qr,
+    /// The triangular factor of a sketch of A. One pass over A and 2 s d² flops for s rows.
+    Sketch,
+    /// The norms of A's columns: LSMR as it is.
+    Lsmr,
+}
+
+/// How much is spent on the certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certify {
+    /// What the solve shows by the way. Singular values of the preconditioned matrix are estimated from inside.
+    #[default]
+    Cheap,
+    /// Also the exact singular values of the preconditioned matrix (2 n d² flops) and the distance to a refined solution.
+    Full,
+}
+
+/// Least squares by preconditioned LSMR.
+#[derive(Clone, Copy, Debug)]
+pub struct Solver {
+    /// How the preconditioner is made.
+    pub method: Method,
+    /// The distribution of the sketch.
+    pub sketch: SketchKind,
+    /// Rows of the sketch; by default from the sizes, 4 d to 64 d, so that factoring it and the passes that it saves balance.
+    pub sketch_rows: Option<usize>,
+    /// The [backward error](super::backward_error) at which to stop. Default 1e-12.
+    pub tolerance: f64,
+    /// The most passes over A by LSMR. Default 1000.
+    pub max_iterations: usize,
+    /// The source of the sketch.
+    pub seed: Seed,
+    /// How much is spent on the certificate.
+    pub certify: Certify,
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Solver {
+            method: Method::Auto,
+            sketch: SketchKind::CountSketch,
+            sketch_rows: None,
+            tolerance: 1e-12,
+            max_iterations: 1000,
+            seed: Seed(0),
+            certify: Certify::Cheap,
+        }
+    }
+}
+
+/// A least-squares solution with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// The minimiser, d entries; of minimum norm where A is rank-deficient.
+    pub x: Vec<f64>,
+    /// What was measured.
+    pub facts: Facts,
+    /// The preconditioned gradient `|Pᵀ Aᵀ r|` at the start and after each iteration of LSMR.
+    pub trace: Vec<f64>,
+    /// How the run ended.
+    pub status: Status,
+    /// What is odd but no failure; each starts with its name.
+    pub warnings: Vec<String>,
+    /// What may be believed of x.
+    pub certificate: Certificate,
+}
+
+impl Solver {
+    /// The same solver by another method.
+    pub fn with_method(self, method: Method) -> Self {
+        Solver { method, ..self }
+    }
+
+    /// The same solver with another distribution of the sketch.
+    pub fn with_sketch(self, sketch: SketchKind) -> Self {
+        Solver { sketch, ..self }
+    }
+
+    /// The same solver with another tolerance.
+    pub fn with_tolerance(self, tolerance: f64) -> Self {
+        Solver { tolerance, ..self }
+    }
+
+    /// The same solver with another seed.
+    pub fn with_seed(self, seed: Seed) -> Self {
+        Solver { seed, ..self }
+    }
+
+    /// The same solver with another certificate.
+    pub fn with_certify(self, certify: Certify) -> Self {
+        Solver { certify, ..self }
+    }
+
+    /// Solves the problem.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a tolerance that is not in (0, 1) or a sketch of fewer rows than A has columns; `TooLarge` for a
+    /// sketch beyond 2^31 entries; `NonFiniteMatrix` where products of the data overflow.
+    pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
+        self.solve_with(problem, ignore_events)
+    }
+
+    /// Solves the problem under the eyes of an observer, which may stop it: then x is the best so far.
+    ///
+    /// # Errors
+    /// As [`Solver::solve`].
+    pub fn solve_with(&self, problem: &Problem<'_>, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
+        self.validate(problem)?;
+        let mut run = Run::new(self, problem)?;
+        let status = loop {
+            if run.backward_error <= self.tolerance {
+                break Status::Converged;
+            }
+            let passes_left = self.max_iterations - run.trace.len().min(self.max_iterations);
+            if passes_left == 0 {
+                break Status::MaxIterations;
+            }
+            let trial = run.trial_passes().min(passes_left);
+            let before = run.backward_error;
+            match run.refine(trial, &mut observer) {
+                Status::Stopped => break Status::Stopped,
+                Status::MaxIterations if trial < passes_left => run.precondition_by_sketch()?,
+                _ if run.backward_error > 0.5 * before => {
+                    break if run.backward_error <= self.tolerance { Status::Converged } else { Status::Stalled };
+                }
+                _ => {}
+            }
+        };
+        run.finish(status)
+    }
+
+    fn validate(&self, problem: &Problem<'_>) -> Result<(), InputError> {
+        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
+            return Err(InputError::parameter("tol", self.tolerance, "above 0 and below 1"));
+        }
+        match self.sketch_rows {
+            Some(rows) if rows < problem.a().cols() => {
+                Err(InputError::parameter("sketch rows", rows, format!("at least {} (the columns of a)", problem.a().cols())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The state of one solve.
+struct Run<'a> {
+    solver: &'a Solver,
+    problem: &'a Problem<'a>,
+    norm_a: f64,
+    preconditioner: Preconditioner,
+    sketch_rows: usize,
+    embedding: Option<EmbeddingBound>,
+    x: Vec<f64>,
+    /// `A x - b`.
+    residual: Vec<f64>,
+    /// `Aᵀ (A x - b)`.
+    gradient: Vec<f64>,
+    backward_error: f64,
+    trace: Vec<f64>,
+    /// Extreme singular values of `A P` seen by LSMR under the present P.
+    seen: Option<(f64, f64)>,
+    contraction: Option<(f64, usize)>,
+    may_sketch: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(solver: &'a Solver, problem: &'a Problem<'a>) -> Result<Self, Error> {
+        let a = problem.a();
+        let mut run = Run {
+            solver,
+            problem,
+            norm_a: norm2(a.values()),
+            preconditioner: Preconditioner::Columns(Vec::new()),
+            sketch_rows: 0,
+            embedding: None,
+            x: vec![0.0; a.cols()],
+            residual: Vec::new(),
+            gradient: Vec::new(),
+            backward_error: f64::INFINITY,
+            trace: Vec::new(),
+            seen: None,
+            contraction: None,
+            may_sketch: false,
+        };
+        let sketch_pays = default_sketch_rows(a) < a.rows() / 4;
+        match (solver.method, a) {
+            (Method::Qr, _) => run.precondition_by_factor()?,
+            (Method::Auto, Matrix::Dense(_)) if !sketch_pays => run.precondition_by_factor()?,
+            (Method::Sketch, _) | (Method::Auto, Matrix::Dense(_)) => run.precondition_by_sketch()?,
+            (Method::Auto, Matrix::Sparse(_)) => {
+                run.precondition_by_columns();
+                run.may_sketch = sketch_pays;
+            }
+            (Method::Lsmr, _) => run.precondition_by_columns(),
+        }
+        Ok(run)
+    }
+
+    fn precondition_by_columns(&mut self) {
+        let norms = preconditioner::column_norms(self.problem.a());
+        // A column of zeros is seen by nothing: any scale will do, and LSMR leaves its x at 0.
+        self.preconditioner = Preconditioner::Columns(norms.into_iter().map(|norm| if norm > 0.0 { 1.0 / norm } else { 1.0 }).collect());
+        self.evaluate();
+    }
+
+    fn precondition_by_factor(&mut self) -> Result<(), Error> {
+        let (r, c) = preconditioner::augmented_factor(self.problem.a(), self.problem.b())?;
+        self.start_from(r, &c, self.problem.a().rows())
+    }
+
+    fn precondition_by_sketch(&mut self) -> Result<(), Error> {
+        let (a, d) = (self.problem.a(), self.problem.a().cols());
+        let rows = self.solver.sketch_rows.unwrap_or_else(|| default_sketch_rows(a));
+        self.may_sketch = false;
+        if rows >= a.rows() {
+            return self.precondition_by_factor();
+        }
+        let sketch = self.solver.sketch.build(rows, a.rows(), self.solver.seed)?;
+        self.sketch_rows = rows;
+        self.embedding = sketch.embedding_bound(d, measure::FAILURE);
+        let (sketched, right) = (sketch.apply(a)?, sketch.apply_vector(self.problem.b())?);
+        let (r, c) = preconditioner::augmented_factor(Matrix::Dense(&sketched), &right)?;
+        self.start_from(r, &c, rows)
+    }
+
+    /// Sets P from a triangular factor, and x to the solution of the factored problem if that is better than the present one.
+    fn start_from(&mut self, r: crate::Mat<f64>, c: &[f64], rows: usize) -> Result<(), Error> {
+        self.preconditioner = Preconditioner::from_factor(r.clone(), rows.max(r.ncols()) as f64 * f64::EPSILON)?;
+        self.seen = None;
+        let x = preconditioner::solve_factored(&self.preconditioner, &r, c);
+        self.accept_if_better(x);
+        Ok(())
+    }
+
+    /// How many passes to try under the present preconditioner: as many as cost what a sketch would cost.
+    fn trial_passes(&self) -> usize {
+        if self.may_sketch { sketch_cost_in_passes(self.problem.a()).max(20) } else { usize::MAX }
+    }
+
+    /// LSMR on the present residual, then x, residual and gradient anew.
+    fn refine(&mut self, passes: usize, observer: &mut impl FnMut(&Event) -> ControlFlow<()>) -> Status {
+        let a = self.problem.a();
+        let operator = Preconditioned { matrix: &a, by: &self.preconditioner };
+        let negative = |v: &[f64]| v.iter().map(|v| -v).collect::<Vec<_>>();
+        let (rhs, gradient) = (negative(&self.residual), self.preconditioner.apply_transpose(&negative(&self.gradient)));
+        let size = norm2(self.problem.b()).max(self.norm_a * norm2(&self.x));
+        let options = LsmrOptions {
+            tolerance: self.solver.tolerance,
+            // A gradient in y grows at most by |P⁻¹| back to x.
+            matrix_norm: Some(self.norm_a / self.preconditioner.inverse_norm()),
+            gradient: 0.5 * self.solver.tolerance * self.norm_a * norm2(&self.x) / self.karlson_walden_factor().unwrap_or(f64::INFINITY),
+            residual: Some(self.solver.tolerance * size),
+            max_iterations: passes,
+        };
+        let run = lsmr_from(&operator, rhs, gradient, &options, observer);
+        if self.seen.is_none() && run.iterations() > 0 {
+            self.seen = run.singular_extremes().map(|(largest, smallest)| (smallest, largest));
+            self.contraction = Some((run.gradients[run.iterations()] / run.gradients[0], run.iterations()));
+        }
+        self.trace.extend(&run.gradients[usize::from(!self.trace.is_empty())..]);
+        let step = self.preconditioner.apply(&run.x);
+        self.accept_if_better(self.x.iter().zip(&step).map(|(x, step)| x + step).collect());
+        run.status
+    }
+
+    fn evaluate(&mut self) {
+        (self.residual, self.gradient) = residual_and_gradient(self.problem, &self.x);
+        let norm_x = norm2(&self.x);
+        self.backward_error = relative_backward_error(norm2(&self.residual), norm2(&self.gradient), norm_x, self.norm_a);
+        if let Some(factor) = self.karlson_walden_factor().filter(|_| norm_x > 0.0) {
+            let transformed = norm2(&self.preconditioner.apply_transpose(&self.gradient));
+            self.backward_error = self.backward_error.min(factor * transformed / (self.norm_a * norm_x));
+        }
+    }
+
+    /// `sqrt 2` over the smallest singular value of `A P`: from `|Pᵀ g|` to a bound on Karlson and Waldén's estimate.
+    fn karlson_walden_factor(&self) -> Option<f64> {
+        let smallest = self.seen.map_or(0.5, |(smallest, _)| smallest);
+        (!matches!(self.preconditioner, Preconditioner::Columns(_)) && smallest > 0.0).then(|| std::f64::consts::SQRT_2 / smallest)
+    }
+
+    fn accept_if_better(&mut self, x: Vec<f64>) {
+        let kept = (
+            std::mem::replace(&mut self.x, x),
+            std::mem::take(&mut self.residual),
+            std::mem::take(&mut self.gradient),
+            self.backward_error,
+        );
+        self.evaluate();
+        let better = self.x.iter().all(|x| x.is_finite()) && self.backward_error <= kept.3;
+        if !better && !kept.1.is_empty() {
+            (self.x, self.residual, self.gradient, self.backward_error) = kept;
+        }
+    }
+
+    fn finish(self, status: Status) -> Result<Solution, Error> {
+        let d = self.problem.a().cols();
+        let mut warnings = Vec::new();
+        let rank = self.preconditioner.rank();
+        if rank < d {
+            warnings.push(format!("RankDeficient: the columns of a span {rank} of {d} dimensions; x is the solution of minimum norm"));
+        }
+        let mut facts = Facts {
+            rows: self.problem.a().rows(),
+            cols: d,
+            rank,
+            sketch_rows: self.sketch_rows,
+            iterations: self.trace.len().saturating_sub(1),
+            converged: status == Status::Converged,
+            tolerance: self.solver.tolerance,
+            residual: norm2(&self.residual),
+            gradient: norm2(&self.gradient),
+            backward_error: self.backward_error,
+            norm_a: self.norm_a,
+            norm_x: norm2(&self.x),
+            preconditioned: self.seen,
+            preconditioned_exact: false,
+            distortion: None,
+            embedding: self.embedding,
+            forward_bound: None,
+            forward_error: None,
+            contraction: self.contraction,
+            reciprocal_condition: 0.0,
+        };
+        measure::complete(&mut facts, self.problem, &self.preconditioner, &self.x, &self.residual, &self.gradient, self.solver.certify)?;
+        let certificate = certificate(&facts);
+        Ok(Solution { x: self.x, facts, trace: self.trace, status, warnings, certificate })
+    }
+}
+
+/// Flops of a factorisation that take as long as one flop of a pass over A: products run at the speed of the multipliers, passes
+/// at that of the memory (about 8) or, sparse, of its latency (about 24).
+fn factor_flops_per_pass_flop(a: Matrix<'_>) -> f64 {
+    match a {
+        Matrix::Dense(_) => 8.0,
+        Matrix::Sparse(_) => 24.0,
+    }
+}
+
+/// The least of the cost of factoring a sketch of s rows and of the passes that it needs, whose number falls as 1 / log(s / d).
+fn default_sketch_rows(a: Matrix<'_>) -> usize {
+    let d = a.cols() as f64;
+    let pass = 4.0 * a.stored() as f64 * factor_flops_per_pass_flop(a);
+    let cost = |multiple: f64| 2.0 * multiple * d * d * d + pass * 1e12f64.ln() / multiple.sqrt().ln();
+    let best = [4.0, 8.0, 16.0, 32.0, 64.0].into_iter().min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(4.0);
+    (best * d) as usize
+}
+
+/// What a sketch and its factorisation cost, in passes over A.
+fn sketch_cost_in_passes(a: Matrix<'_>) -> usize {
+    let flops = 2.0 * default_sketch_rows(a) as f64 * (a.cols() as f64).powi(2);
+    (flops / (4.0 * a.stored() as f64 * factor_flops_per_pass_flop(a))) as usize
+}

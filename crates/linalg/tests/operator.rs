@@ -1,0 +1,101 @@
+use certus_linalg::Matrix;
+use certus_linalg::operator::{ColumnScaled, LinearOperator, RightPreconditioned};
+use certus_linalg::view::{to_array, view};
+use certus_numeric::{Array, Csr};
+use proptest::prelude::*;
+
+use crate::product::random;
+
+/// A matrix with about a third of its entries zero, dense and sparse.
+pub(crate) fn both(seed: u64, n: usize, d: usize) -> (Array, Csr) {
+    let dense = to_array(random(seed, n, d).as_ref()).map(|v| if v.abs() < 0.3 { 0.0 } else { *v });
+    let sparse = Csr::from_dense(&dense);
+    (dense, sparse)
+}
+
+pub(crate) fn numbers(seed: u64, n: usize) -> Vec<f64> {
+    to_array(random(seed, 1, n).as_ref()).into_vec()
+}
+
+fn close(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * (1.0 + b.abs()))
+}
+
+/// An operator that keeps the two products of another one and takes the step of bidiagonalisation as the trait defines it.
+struct TwoPasses<'a, A>(&'a A);
+
+impl<A: LinearOperator> LinearOperator for TwoPasses<'_, A> {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+    fn cols(&self) -> usize {
+        self.0.cols()
+    }
+    fn apply(&self, x: &[f64], y: &mut [f64]) {
+        self.0.apply(x, y);
+    }
+    fn apply_transpose(&self, y: &[f64], x: &mut [f64]) {
+        self.0.apply_transpose(y, x);
+    }
+}
+
+/// The fused step gives what two passes give.
+fn step_is_two_passes(a: &impl LinearOperator, seed: u64) -> bool {
+    let (v, u, alpha) = (numbers(seed, a.cols()), numbers(seed ^ 1, a.rows()), 0.7);
+    let (mut fused_u, mut fused_w) = (u.clone(), vec![9.0; a.cols()]);
+    let fused = a.bidiagonal_step(&v, alpha, &mut fused_u, &mut fused_w);
+    let (mut plain_u, mut plain_w) = (u, vec![9.0; a.cols()]);
+    let plain = TwoPasses(a).bidiagonal_step(&v, alpha, &mut plain_u, &mut plain_w);
+    close(&fused_u, &plain_u) && close(&fused_w, &plain_w) && close(&[fused], &[plain])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn dense_and_sparse_operators_match_their_matrix(n in 1usize..300, d in 1usize..40, seed in any::<u64>()) {
+        let (dense, sparse) = both(seed, n, d);
+        let (x, y) = (numbers(seed ^ 1, d), numbers(seed ^ 2, n));
+        let expected = certus_linalg::product::matvec(view(&dense), &x);
+        let expected_transpose = certus_linalg::product::matvec(view(&dense).transpose(), &y);
+        for a in [Matrix::from(&dense), Matrix::from(&sparse)] {
+            prop_assert!(close(&a.times(&x), &expected));
+            prop_assert!(close(&a.transpose_times(&y), &expected_transpose));
+            prop_assert!(step_is_two_passes(&a, seed));
+        }
+    }
+
+    #[test]
+    fn scaled_and_preconditioned_operators_match_their_product(n in 5usize..60, d in 1usize..5, seed in any::<u64>()) {
+        let (dense, _) = both(seed, n, d);
+        let scales = (1..=d).map(|j| j as f64).collect::<Vec<_>>();
+        let a = Matrix::from(&dense);
+        let scaled = ColumnScaled { matrix: &a, scales: &scales };
+        let formed = Array::from_fn(n, d, |i, j| dense.row(i)[j] * scales[j]);
+        let x = numbers(seed ^ 1, d);
+        prop_assert!(close(&scaled.times(&x), &Matrix::from(&formed).times(&x)));
+        prop_assert!(step_is_two_passes(&scaled, seed));
+
+        let factor = certus_linalg::Mat::from_fn(d, d, |i, j| if i == j { 2.0 } else if i < j { 0.5 } else { 0.0 });
+        let preconditioned = RightPreconditioned { matrix: &a, factor: factor.as_ref() };
+        // A R⁻¹ (R x) = A x.
+        let rx = certus_linalg::product::matvec(factor.as_ref(), &x);
+        prop_assert!(close(&preconditioned.times(&rx), &a.times(&x)));
+        prop_assert!(step_is_two_passes(&preconditioned, seed));
+    }
+}
+
+#[test]
+fn operators_have_the_same_bits_on_any_number_of_threads() {
+    let (dense, sparse) = both(3, 5000, 60);
+    let (x, y) = (numbers(4, 60), numbers(5, 5000));
+    certus_testkit::same_bits(|| {
+        [Matrix::from(&dense), Matrix::from(&sparse)]
+            .into_iter()
+            .flat_map(|a| {
+                let (mut u, mut w) = (y.clone(), vec![0.0; 60]);
+                let square = a.bidiagonal_step(&x, 0.3, &mut u, &mut w);
+                [a.times(&x), a.transpose_times(&y), u, w, vec![square]].concat()
+            })
+            .collect::<Vec<f64>>()
+    });
+}
