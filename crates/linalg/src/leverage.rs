@@ -18,7 +18,7 @@ use crate::operator::LinearOperator;
 use crate::product::{gram, matmul};
 use crate::sketch::{Osnap, Sketch};
 use crate::solve::lanczos_extremes;
-use crate::view::{Mat, view};
+use crate::view::{Mat, MatRef, view};
 
 /// Rows of A that are worked on together.
 const BLOCK: usize = 512;
@@ -41,8 +41,8 @@ pub struct Leverage {
 ///
 /// A sketch gives a triangular factor R with which A R^-1 is well conditioned whatever A is; its Gram matrix, summed by blocks, then
 /// makes the basis orthonormal to rounding. Errors are those of the conditioning of the columns of unit norm, times 1e-16.
-/// Rank-deficient matrices and rows of zeros are fine. Cost: 4 n d^2 flops (dense), n (d^2 + 2 nnz d / n) (sparse); memory 16 d^2 and
-/// a block of rows a thread.
+/// Rank-deficient matrices and rows of zeros are fine. Cost: 4 n d^2 flops (dense), 2 n d^2 + 4 d nnz(A) (sparse); memory
+/// 16 d^2 and a block of rows a thread.
 ///
 /// # Errors
 /// `DimensionMismatch`, `EmptyProblem`, `NonFinite` (also where a weight is), `InvalidParameter` for a negative weight;
@@ -75,8 +75,13 @@ pub fn leverage_scores(a: Matrix<'_>, weights: Option<&[f64]>) -> Result<Leverag
     });
     let total = parts.into_iter().reduce(|total, part| total + part).unwrap_or_else(|| Mat::zeros(rank, rank));
     let correction = Cholesky::new("the Gram matrix of the preconditioned rows", total.as_ref())?;
-    let orthonormal = Basis { factor: matmul(basis.factor.as_ref(), correction.lower()), ..basis };
-    let scores = Coordinates::of(&rows, &orthonormal).squared_norms(1.0).into_iter().map(|score| score.min(1.0)).collect();
+    // The same coordinates once more, to the bit, so that the correction is the right one for them.
+    let blocks = par_blocks(a.rows(), BLOCK, |range| {
+        let mut block = coordinates.block(range);
+        solve_triangular(Triangle::Lower, correction.lower(), block.as_mut());
+        squared_norms(block.as_ref(), 1.0)
+    });
+    let scores = blocks.concat().into_iter().map(|score| score.min(1.0)).collect();
     Ok(Leverage { scores, rank, relative_error: 0.0 })
 }
 
@@ -89,7 +94,13 @@ pub fn leverage_scores(a: Matrix<'_>, weights: Option<&[f64]>) -> Result<Leverag
 ///
 /// # Errors
 /// As [`leverage_scores`]; `InvalidParameter` unless `epsilon` and `failure` are in (0, 1).
-pub fn approximate_leverage_scores(a: Matrix<'_>, weights: Option<&[f64]>, epsilon: f64, failure: f64, seed: Seed) -> Result<Leverage, Error> {
+pub fn approximate_leverage_scores(
+    a: Matrix<'_>,
+    weights: Option<&[f64]>,
+    epsilon: f64,
+    failure: f64,
+    seed: Seed,
+) -> Result<Leverage, Error> {
     for (name, value) in [("epsilon", epsilon), ("failure", failure)] {
         if !(value > 0.0 && value < 1.0) {
             return Err(InputError::parameter(name, value, "above 0 and below 1").into());
@@ -112,7 +123,8 @@ pub fn approximate_leverage_scores(a: Matrix<'_>, weights: Option<&[f64]>, epsil
     } else {
         (Coordinates::of(&rows, &basis), 0.0)
     };
-    let scores = coordinates.squared_norms(2.0 / (low + high));
+    let centre = 2.0 / (low + high);
+    let scores = par_blocks(a.rows(), BLOCK, |range| squared_norms(coordinates.block(range).as_ref(), centre)).concat();
     Ok(Leverage { scores, rank, relative_error: (1.0 + sketch_error) * (1.0 + projection_error) - 1.0 })
 }
 
@@ -314,13 +326,9 @@ impl<'a> Coordinates<'a> {
         }
         picked
     }
+}
 
-    /// `factor` times the squared norm of each row's coordinates.
-    fn squared_norms(&self, factor: f64) -> Vec<f64> {
-        let blocks = par_blocks(self.rows.a.rows(), BLOCK, |range| {
-            let block = self.block(range);
-            block.col_iter().map(|column| factor * column.iter().map(|v| v * v).sum::<f64>()).collect::<Vec<_>>()
-        });
-        blocks.concat()
-    }
+/// `factor` times the squared norm of each column.
+fn squared_norms(block: MatRef<'_, f64>, factor: f64) -> Vec<f64> {
+    block.col_iter().map(|column| factor * column.iter().map(|v| v * v).sum::<f64>()).collect()
 }

@@ -65,9 +65,8 @@ impl Range {
     /// The bound as a claim against the tolerance that was asked for.
     pub fn claim(&self, tolerance: f64) -> Claim {
         let statement = "a bound on the spectral norm of A - Q Q^T A is within the tolerance";
-        Claim::new("a posteriori error of a randomised range finder", "Halko, Martinsson and Tropp 2011, lemma 4.1").guarantees(
-            Check::le("range_error", statement, self.error_bound, tolerance).basis(Basis::WithConfidence(self.confidence)),
-        )
+        Claim::new("a posteriori error of a randomised range finder", "Halko, Martinsson and Tropp 2011, lemma 4.1")
+            .guarantees(Check::le("range_error", statement, self.error_bound, tolerance).basis(Basis::WithConfidence(self.confidence)))
     }
 }
 
@@ -171,12 +170,15 @@ impl RangeFinder {
             remove(basis.as_ref(), &mut block);
             block = orthonormal(block, rounding)?;
         }
-        // Twice is enough: what the first removal left by rounding, the second takes. A column that it takes whole was rounding.
-        remove(basis.as_ref(), &mut block);
-        let block = orthonormal(block, 1e-3)?;
+        // Pivoting has put the largest directions first: those are kept where the rank leaves no room for all.
         let old = basis.ncols();
-        let new = block.ncols().min(most - old);
-        Ok(Mat::from_fn(basis.nrows(), old + new, |i, j| if j < old { basis[(i, j)] } else { block[(i, j - old)] }))
+        let mut block = block.subcols(0, block.ncols().min(most - old)).to_owned();
+        // Twice is enough: what the first removal left by rounding, the second takes. A column that it takes whole was rounding.
+        for _ in 0..2 {
+            remove(basis.as_ref(), &mut block);
+            block = orthonormal(block, 1e-3)?;
+        }
+        Ok(Mat::from_fn(basis.nrows(), old + block.ncols(), |i, j| if j < old { basis[(i, j)] } else { block[(i, j - old)] }))
     }
 }
 

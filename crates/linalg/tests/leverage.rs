@@ -106,8 +106,12 @@ fn approximate_scores_are_within_the_factor_that_they_state() {
     let thin = Csr::from_dense(&few);
     let weights: Vec<f64> = (0..6000).map(|i| 0.1 + (i % 7) as f64).collect();
     // With 300 columns the projection is used: 0.9 asks for fewer than 300 columns of it.
-    let cases: [(Matrix<'_>, Option<&[f64]>, f64); 4] =
-        [(Matrix::Dense(&few), None, 0.5), (Matrix::Sparse(&thin), Some(&weights), 0.5), (Matrix::Dense(&many), None, 0.95), (Matrix::Sparse(&thin), None, 0.9)];
+    let cases: [(Matrix<'_>, Option<&[f64]>, f64); 4] = [
+        (Matrix::Dense(&few), None, 0.5),
+        (Matrix::Sparse(&thin), Some(&weights), 0.5),
+        (Matrix::Dense(&many), None, 0.95),
+        (Matrix::Sparse(&thin), None, 0.9),
+    ];
     for (a, weights, epsilon) in cases {
         let exact = leverage_scores(a, weights).unwrap();
         let found = approximate_leverage_scores(a, weights, epsilon, 1e-10, Seed(4)).unwrap();

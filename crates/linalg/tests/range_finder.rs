@@ -36,7 +36,10 @@ fn missed(a: &Array, range: &Range) -> f64 {
 
 fn loss_of_orthogonality(range: &Range) -> f64 {
     let g = gram(range.basis.as_ref());
-    (0..g.ncols()).flat_map(|j| (0..g.nrows()).map(move |i| (i, j))).map(|(i, j)| (g[(i, j)] - f64::from(u8::from(i == j))).abs()).fold(0.0, f64::max)
+    (0..g.ncols())
+        .flat_map(|j| (0..g.nrows()).map(move |i| (i, j)))
+        .map(|(i, j)| (g[(i, j)] - f64::from(u8::from(i == j))).abs())
+        .fold(0.0, f64::max)
 }
 
 #[test]
@@ -60,7 +63,13 @@ fn the_basis_reaches_the_tolerance_and_the_bound_is_true() {
 fn a_fixed_rank_is_near_the_best_of_that_rank() {
     let a = decaying(300, 120, 0.9);
     for (power, factor) in [(0, 10.0), (1, 3.0), (3, 1.6)] {
-        let range = RangeFinder::default().with_rank(30).with_block(30).with_power_iterations(power).with_seed(Seed(5)).find(Matrix::Dense(&a)).unwrap();
+        let range = RangeFinder::default()
+            .with_rank(30)
+            .with_block(30)
+            .with_power_iterations(power)
+            .with_seed(Seed(5))
+            .find(Matrix::Dense(&a))
+            .unwrap();
         assert_eq!((range.status, range.basis.ncols()), (Status::MaxIterations, 30));
         let (error, best) = (missed(&a, &range), 0.9f64.powi(30));
         assert!(error >= best * (1.0 - 1e-9) && error <= factor * best, "power {power}: {error} against {best}");
@@ -87,7 +96,8 @@ fn sparse_and_dense_input_agree_and_low_rank_is_found() {
     // Without a tolerance, only rounding is left after the rank: every column is found, or nothing more can be.
     let all = RangeFinder::default().find(Matrix::Dense(&low)).unwrap();
     assert!(matches!(all.status, Status::MaxIterations | Status::Stalled));
-    assert!(loss_of_orthogonality(&all) < 1e-12 && all.error_bound < 1e-9);
+    assert!(loss_of_orthogonality(&all) < 1e-12, "{}", loss_of_orthogonality(&all));
+    assert!(all.error_bound < 1e-9, "{}", all.error_bound);
 }
 
 #[test]

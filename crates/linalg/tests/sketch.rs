@@ -169,16 +169,39 @@ fn the_same_seed_is_the_same_sketch_and_another_is_another() {
 }
 
 #[test]
-fn a_large_sparse_input_agrees_between_blocked_and_small_paths() {
-    // 200000 rows take the sorted path; a sketch of a sum of two halves, each padded by zero rows, the same bits' worth of sums.
-    let (n, d) = (200_000, 5);
+fn sparse_rows_of_very_different_lengths_are_all_added() {
+    // Every tenth row of the first thousand has 2000 entries, no other row has any.
+    let (n, d) = (50_000, 2000);
+    let full = |i: usize| i < 1000 && i.is_multiple_of(10);
+    let indptr: Vec<usize> = (0..=n).map(|i| (0..i.min(1000)).filter(|&i| full(i)).count() * d).collect();
+    let entries = indptr[n];
+    let values = (0..entries).map(|k| unit_interval(hash64(5, k as u64))).collect();
+    let a = Csr::new(n, d, indptr, (0..entries).map(|k| (k % d) as u32).collect(), values).unwrap();
+    let sketch = CountSketch::new(64, n, Seed(4)).unwrap();
+    let mut expected = vec![0.0; 64 * d];
+    for i in (0..n).filter(|&i| full(i)) {
+        let mut unit = vec![0.0; n];
+        unit[i] = 1.0;
+        let column = sketch.apply_vector(&unit).unwrap();
+        let row = column.iter().position(|v| *v != 0.0).unwrap();
+        a.row(i).1.iter().enumerate().for_each(|(j, v)| expected[row * d + j] += column[row] * v);
+    }
+    assert_eq!(sketch.apply(Matrix::Sparse(&a)).unwrap().as_slice(), expected);
+}
+
+#[test]
+fn large_inputs_agree_between_the_dense_the_sparse_and_the_vector_path() {
+    // 200000 rows: many sorted chunks, and all parts of a dense input.
+    let (n, d, s) = (200_000, 5, 1000);
     let a = dense(8, n, d);
-    for sketch in [Box::new(CountSketch::new(1000, n, Seed(2)).unwrap()) as Box<dyn Sketch>, Box::new(Osnap::new(1000, n, 8, Seed(2)).unwrap())] {
+    let sketches: [Box<dyn Sketch>; 2] =
+        [Box::new(CountSketch::new(s, n, Seed(2)).unwrap()), Box::new(Osnap::new(s, n, 8, Seed(2)).unwrap())];
+    for sketch in sketches {
         let whole = sketch.apply(Matrix::Dense(&a)).unwrap();
-        assert_eq!(whole, sketch.apply(Matrix::Sparse(&Csr::from_dense(&a))).unwrap());
+        assert!(close(sketch.apply(Matrix::Sparse(&Csr::from_dense(&a))).unwrap().as_slice(), whole.as_slice(), 1e-11));
         for j in 0..d {
             let column: Vec<f64> = (0..n).map(|i| a.row(i)[j]).collect();
-            let expected: Vec<f64> = (0..1000).map(|r| whole.row(r)[j]).collect();
+            let expected: Vec<f64> = (0..s).map(|r| whole.row(r)[j]).collect();
             assert_eq!(sketch.apply_vector(&column).unwrap(), expected);
         }
     }
@@ -212,7 +235,7 @@ fn squared_norms_are_unbiased() {
 /// distortion is below epsilon; the seeds are fixed.
 #[test]
 fn distortion_is_within_the_bound_at_the_rows_of_theory() {
-    let (n, d, epsilon, delta) = (4000, 6, 0.9, 1e-10);
+    let (n, d, epsilon, delta) = (60_000, 6, 0.9, 1e-10);
     let mut a = dense(21, n, d);
     // A few rows that carry nearly all of a column.
     (0..3).for_each(|i| a.row_mut(i * 7)[i] = 1e3);
@@ -224,11 +247,11 @@ fn distortion_is_within_the_bound_at_the_rows_of_theory() {
         assert!(measured.epsilon() <= bound.epsilon, "{name}: {measured:?} against {}", bound.epsilon);
         assert!(measured.epsilon() > 1e-3, "{name} should distort a little");
     };
-    for seed in 0..5 {
+    for seed in 0..3 {
         let s = theory::gaussian_rows(d, epsilon, delta) as usize;
         check(&Gaussian::new(s, n, Seed(seed)).unwrap(), "gaussian");
         let s = theory::srht_rows(n.next_power_of_two(), d, epsilon, delta) as usize;
-        assert!(s < 4000);
+        assert!(s < n);
         check(&Srht::new(s, n, Seed(seed)).unwrap(), "srht");
         let scores = certus_linalg::leverage::leverage_scores(Matrix::Dense(&a), None).unwrap().scores;
         let s = theory::sampling_rows(d as f64 * (1.0 + 1e-6), d, epsilon, delta) as usize;
@@ -256,7 +279,9 @@ fn second_moments_are_within_the_bounds() {
             };
             (0..seeds).map(one).sum::<f64>() / seeds as f64
         };
-        let within = |kind: &str, found: f64, variance: f64| assert!(found <= 1.5 * variance / s as f64, "{name} {kind}: {found} against {}", variance / s as f64);
+        let within = |kind: &str, found: f64, variance: f64| {
+            assert!(found <= 1.5 * variance / s as f64, "{name} {kind}: {found} against {}", variance / s as f64)
+        };
         within("count", mean(&|seed| Box::new(CountSketch::new(s, n, seed).unwrap())), theory::count_sketch_variance(d));
         within("osnap", mean(&|seed| Box::new(Osnap::new(s, n, 4, seed).unwrap())), theory::count_sketch_variance(d));
         within("tensor", mean(&|seed| Box::new(TensorSketch::new(s, &[12, 12], seed).unwrap())), theory::tensor_sketch_variance(d, 2));
@@ -273,7 +298,9 @@ fn sampled_gram_matrices_are_unbiased() {
     let exact = gram(view(&a));
     for (i, j) in [(0, 0), (0, 1), (1, 1)] {
         let values: Vec<f64> = (0..seeds)
-            .map(|seed| gram(view(&RowSampling::by_scores(s, &scores, None, Seed(seed)).unwrap().apply(Matrix::Dense(&a)).unwrap()))[(i, j)])
+            .map(|seed| {
+                gram(view(&RowSampling::by_scores(s, &scores, None, Seed(seed)).unwrap().apply(Matrix::Dense(&a)).unwrap()))[(i, j)]
+            })
             .collect();
         let mean = values.iter().sum::<f64>() / seeds as f64;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / seeds as f64;
@@ -307,7 +334,8 @@ fn theory_rows_and_bounds_are_inverses() {
                     }),
                     (theory::sampling_rows(d as f64, d, epsilon, delta), |s, d, delta| theory::sampling_epsilon(s, d as f64, d, delta)),
                 ];
-                for (rows, bound) in rows {
+                // Beyond that, a number of rows is no longer exact.
+                for (rows, bound) in rows.into_iter().filter(|(rows, _)| *rows < 1e15) {
                     assert!(bound(rows as usize, d, delta) <= epsilon * (1.0 + 1e-9), "{rows} rows");
                     assert!(rows < 100.0 || bound((rows * 0.98) as usize, d, delta) > epsilon);
                 }
@@ -315,7 +343,10 @@ fn theory_rows_and_bounds_are_inverses() {
         }
     }
     // Worked by hand: (sqrt 100 + sqrt(2 ln 200))^2 / (sqrt 1.5 - 1)^2 = 3471; (16 + 4) / (0.25 * 0.1) = 800.
-    assert_eq!(SketchKind::Gaussian.theory_rows(10_000, 100, 0.5, 0.01), ((10.0 + (2.0 * 200f64.ln()).sqrt()) / (1.5f64.sqrt() - 1.0)).powi(2).ceil() as usize);
+    assert_eq!(
+        SketchKind::Gaussian.theory_rows(10_000, 100, 0.5, 0.01),
+        ((10.0 + (2.0 * 200f64.ln()).sqrt()) / (1.5f64.sqrt() - 1.0)).powi(2).ceil() as usize
+    );
     assert_eq!(SketchKind::CountSketch.theory_rows(10_000, 4, 0.5, 0.1), 800);
     assert_eq!(SketchKind::Osnap.theory_rows(10_000, 4, 0.5, 0.1), 800);
     assert_eq!(SketchKind::Srht.theory_rows(1000, 100, 0.1, 0.01), 1024);

@@ -1,18 +1,21 @@
 //! The Walsh-Hadamard transform, and chosen rows of it without a whole transform in memory.
 
 use certus_numeric::Array;
-use rayon::prelude::*;
 
+use super::panels::by_panels;
 use crate::matrix::Matrix;
 
-/// Columns that are transformed together: two cache lines of each row.
-const PANEL: usize = 16;
+/// Entries that are transformed together in cache: a block of rows of a panel of columns, 512 kB.
+const CACHED: usize = 65_536;
 
-/// Rows of the blocks that are transformed in cache: 512 kB with a panel's columns.
+/// Rows of a block: enough for the sampled rows to be few beside it, or else as many as leave panels two cache lines wide.
 const MAX_BLOCK: usize = 4096;
 const MIN_BLOCK: usize = 256;
 
-/// Entries below which a transform runs level by level: half a first-level cache.
+/// Panels that there are at least, where there are as many columns.
+const MIN_PANELS: usize = 4;
+
+/// Entries within which a transform runs first: half a first-level cache.
 const IN_CACHE: usize = 2048;
 
 /// x <- H x for each of `width` interleaved vectors (x is n x width, row-major; n a power of two), unscaled:
@@ -34,7 +37,9 @@ fn transform(x: &mut [f64], width: usize) {
         // First within parts that fit into the cache, then across them.
         let rows_in_cache = (IN_CACHE / width).max(1);
         let part = (x.len() / width).min(1 << rows_in_cache.ilog2()) * width;
-        x.chunks_exact_mut(part).for_each(|part| combine_from(part, width));
+        for part in x.chunks_exact_mut(part) {
+            combine_from(part, width);
+        }
         combine_from(x, part);
     });
 }
@@ -43,7 +48,9 @@ fn transform(x: &mut [f64], width: usize) {
 #[inline(always)]
 fn combine_from(x: &mut [f64], mut len: usize) {
     while len * 4 <= x.len() {
-        x.chunks_exact_mut(len * 4).for_each(|four| combine_four(four));
+        for four in x.chunks_exact_mut(len * 4) {
+            combine_four(four);
+        }
         len *= 4;
     }
     if len < x.len() {
@@ -87,77 +94,64 @@ pub(super) trait Padding: Sync {
 /// added, with its sign, to each sampled row. Cost log2 B + s / B additions for each entry of A (with its zeros); no copy of A.
 pub(super) fn sampled_rows(a: Matrix<'_>, padding: &impl Padding, samples: &[usize], scale: f64) -> Array {
     let (n, d, s) = (a.rows(), a.cols(), samples.len());
-    let mut result = Array::zeros([s, d]);
-    if n == 0 || d == 0 {
-        return result;
-    }
     let block = samples.len().next_power_of_two().clamp(MIN_BLOCK, MAX_BLOCK).min(padding.padded());
     let by_columns = match a {
         Matrix::Dense(_) => None,
         Matrix::Sparse(a) => Some(a.transposed()),
     };
-    let panels: Vec<Vec<f64>> = (0..d)
-        .into_par_iter()
-        .step_by(PANEL)
-        .map(|j0| {
-            let width = PANEL.min(d - j0);
-            let mut sums = vec![0.0; s * width];
-            let mut buffer = vec![0.0; block * width];
-            let mut cursors = vec![0usize; width];
-            for k in 0..padding.padded() / block {
-                buffer.fill(0.0);
-                let mut filled = false;
-                let (begin, end) = (k * block, (k + 1) * block);
-                match (a, &by_columns) {
-                    (_, Some(columns)) => {
-                        for (j, cursor) in cursors.iter_mut().enumerate() {
-                            let (rows, values) = columns.row(j0 + j);
-                            while *cursor < rows.len() {
-                                let (position, sign) = padding.position(rows[*cursor] as usize);
-                                if position >= end {
-                                    break;
-                                }
-                                buffer[(position - begin) * width + j] = sign * values[*cursor];
-                                *cursor += 1;
-                                filled = true;
-                            }
-                        }
-                    }
-                    (Matrix::Dense(a), None) => {
-                        let cursor = &mut cursors[0];
-                        while *cursor < n {
-                            let (position, sign) = padding.position(*cursor);
+    let width = (CACHED / block).min(d.div_ceil(MIN_PANELS).next_multiple_of(8));
+    by_panels(s, d, width, |panel| {
+        let (j0, width) = (panel.start, panel.len());
+        let mut sums = vec![0.0; s * width];
+        let mut buffer = vec![0.0; block * width];
+        let mut cursors = vec![0usize; width];
+        for k in 0..padding.padded() / block {
+            buffer.fill(0.0);
+            let mut filled = false;
+            let (begin, end) = (k * block, (k + 1) * block);
+            match (a, &by_columns) {
+                (_, Some(columns)) => {
+                    for (j, cursor) in cursors.iter_mut().enumerate() {
+                        let (rows, values) = columns.row(j0 + j);
+                        while *cursor < rows.len() {
+                            let (position, sign) = padding.position(rows[*cursor] as usize);
                             if position >= end {
                                 break;
                             }
-                            let source = &a.row(*cursor)[j0..j0 + width];
-                            let target = &mut buffer[(position - begin) * width..][..width];
-                            target.iter_mut().zip(source).for_each(|(target, v)| *target = sign * v);
+                            buffer[(position - begin) * width + j] = sign * values[*cursor];
                             *cursor += 1;
                             filled = true;
                         }
                     }
-                    (Matrix::Sparse(_), None) => {}
                 }
-                if !filled {
-                    continue;
+                (Matrix::Dense(a), None) => {
+                    let cursor = &mut cursors[0];
+                    while *cursor < n {
+                        let (position, sign) = padding.position(*cursor);
+                        if position >= end {
+                            break;
+                        }
+                        let source = &a.row(*cursor)[j0..j0 + width];
+                        let target = &mut buffer[(position - begin) * width..][..width];
+                        target.iter_mut().zip(source).for_each(|(target, v)| *target = sign * v);
+                        *cursor += 1;
+                        filled = true;
+                    }
                 }
-                transform(&mut buffer, width);
-                for (sums, &sample) in sums.chunks_exact_mut(width).zip(samples) {
-                    let sign = if ((sample / block) & k).count_ones() & 1 == 1 { -scale } else { scale };
-                    let row = &buffer[(sample % block) * width..][..width];
-                    sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * v);
-                }
+                (Matrix::Sparse(_), None) => {}
             }
-            sums
-        })
-        .collect();
-    result.as_mut_slice().par_chunks_mut(d).enumerate().for_each(|(r, row)| {
-        for (row, panel) in row.chunks_mut(PANEL).zip(&panels) {
-            row.copy_from_slice(&panel[r * row.len()..][..row.len()]);
+            if !filled {
+                continue;
+            }
+            transform(&mut buffer, width);
+            for (sums, &sample) in sums.chunks_exact_mut(width).zip(samples) {
+                let sign = if ((sample / block) & k).count_ones() & 1 == 1 { -scale } else { scale };
+                let row = &buffer[(sample % block) * width..][..width];
+                sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * v);
+            }
         }
-    });
-    result
+        sums
+    })
 }
 
 /// A sign by its index.

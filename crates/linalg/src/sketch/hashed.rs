@@ -1,10 +1,11 @@
 //! The kernel of sparse sketches: each input row is added, with a sign, to a few output rows that a hash names.
 //!
-//! What bounds it is memory: one pass over the input. Threads own disjoint blocks of output rows that stay in cache; input
-//! rows are first sorted by block, a few chunks at a time. Each output row adds its input rows in ascending order, on
-//! whatever path, so the bits depend on nothing else.
+//! What bounds it is memory. Dense input is read once, in order, by a few parts that each have a result of their own. Sparse input
+//! is read once and sorted by blocks of output rows, a few cache-sized chunks at a time; then each block adds what is its own.
+//! Parts, chunks and blocks are cut by sizes alone, so the number of threads does not touch the bits.
 
-use certus_numeric::Array;
+use certus_numeric::sum::{BLOCK, par_blocks};
+use certus_numeric::{Array, Csr};
 use rayon::prelude::*;
 
 use crate::matrix::Matrix;
@@ -24,124 +25,164 @@ pub(super) trait Placement: Sync {
     }
 }
 
-/// Entries in a block of output rows: 512 kB, half a second-level cache.
-const BLOCK_ENTRIES: usize = 65_536;
+/// Entries of a block of output rows: 512 kB, half a second-level cache.
+const CACHED: usize = 65_536;
 
 /// Output blocks that there are at least, where there are as many rows: enough for the threads of a desk machine.
 const MIN_BLOCKS: usize = 32;
 
-/// Copies of input rows in one sorted chunk.
+/// Parts of dense input with private results.
+const MAX_PARTS: usize = 8;
+
+/// Entries in one sorted chunk: its 800 kB are written in cache.
 const CHUNK: usize = 65_536;
 
-/// Chunks that are sorted before they are added: bounds the memory of the order at 8 MB.
-const GROUP: usize = 16;
+/// Chunks that are sorted before they are added, 800 kB each: the fewest and the most.
+const GROUP: (usize, usize) = (16, 128);
 
-/// Below this many additions the order is not worth making.
+/// Below this many additions, sorting does not pay.
 const SMALL: usize = 65_536;
 
 /// `scale` times the signed sums of rows of `a`: `rows` x cols(a).
 pub(super) fn scatter(rows: usize, scale: f64, placement: &impl Placement, a: Matrix<'_>) -> Array {
+    match a {
+        Matrix::Dense(a) => scatter_dense(rows, scale, placement, a),
+        Matrix::Sparse(a) => scatter_sparse(rows, scale, placement, a),
+    }
+}
+
+fn scatter_dense(rows: usize, scale: f64, placement: &impl Placement, a: &Array) -> Array {
     let (n, d) = (a.rows(), a.cols());
     let mut result = Array::zeros([rows, d]);
-    if n == 0 || d == 0 {
-        return result;
-    }
-    let copies = placement.copies();
+    // Private results together are at most a quarter of the input.
+    let parts = (n / (4 * rows)).clamp(1, MAX_PARTS);
+    let partial = par_blocks(n, n.div_ceil(parts).max(1), |range| {
+        let mut out = vec![0.0; rows * d];
+        pulp::Arch::new().dispatch(|| {
+            for i in range {
+                for copy in 0..placement.copies() {
+                    let (target, negative) = placement.place(i, copy);
+                    let factor = signed(scale * placement.factor(i), negative);
+                    if d == 1 {
+                        out[target] += factor * a.as_slice()[i];
+                    } else {
+                        add_multiple(&mut out[target * d..(target + 1) * d], factor, a.row(i));
+                    }
+                }
+            }
+        });
+        out
+    });
+    result.as_mut_slice().par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
+        for part in &partial {
+            out.iter_mut().zip(&part[block * BLOCK..]).for_each(|(out, v)| *out += v);
+        }
+    });
+    result
+}
+
+fn scatter_sparse(rows: usize, scale: f64, placement: &impl Placement, a: &Csr) -> Array {
+    let (n, d, copies) = (a.rows(), a.cols(), placement.copies());
+    let mut result = Array::zeros([rows, d]);
     let out = result.as_mut_slice();
-    if d == 1 || a.stored() * copies <= SMALL {
+    let additions = a.nnz() * copies;
+    if additions <= SMALL {
         for i in 0..n {
             for copy in 0..copies {
-                let (row, negative) = placement.place(i, copy);
-                add_row(&mut out[row * d..(row + 1) * d], signed(scale * placement.factor(i), negative), a, i);
+                let (target, negative) = placement.place(i, copy);
+                let factor = signed(scale * placement.factor(i), negative);
+                let (columns, values) = a.row(i);
+                let out = &mut out[target * d..(target + 1) * d];
+                columns.iter().zip(values).for_each(|(&j, v)| out[j as usize] += factor * v);
             }
         }
         return result;
     }
-    let block_rows = (BLOCK_ENTRIES / d).min(rows / MIN_BLOCKS).max(1);
-    let chunk_rows = (CHUNK / copies).max(1);
-    for group in (0..n).step_by(GROUP * chunk_rows) {
-        let group_end = n.min(group + GROUP * chunk_rows);
-        let orders: Vec<Order> = (group..group_end)
+    let block_rows = (CACHED / d).min(rows / MIN_BLOCKS).max(1);
+    // Chunks are cut by their entries, however these are spread over the rows.
+    let step = (CHUNK / copies).max(1);
+    let count = a.nnz().div_ceil(step);
+    let start = |k: usize| if k == count { n } else { a.indptr().partition_point(|&p| p < k * step).min(n) };
+    // Each group passes over the result once: groups have about twice the entries of the result.
+    let group = (2 * rows * d / CHUNK).clamp(GROUP.0, GROUP.1);
+    for first in (0..count).step_by(group) {
+        let chunks: Vec<Chunk> = (first..count.min(first + group))
             .into_par_iter()
-            .step_by(chunk_rows)
-            .map(|start| Order::new(start, group_end.min(start + chunk_rows), rows, block_rows, placement))
+            .map(|k| Chunk::new(start(k)..start(k + 1), rows, block_rows, scale, placement, a))
             .collect();
         out.par_chunks_mut(block_rows * d).enumerate().for_each(|(block, out)| {
-            for order in &orders {
-                for &Copy { row, target } in order.of_block(block) {
-                    let (i, local) = (order.start + row as usize, (target >> 1) as usize);
-                    add_row(&mut out[local * d..(local + 1) * d], signed(scale * placement.factor(i), target & 1 == 1), a, i);
-                }
+            for chunk in &chunks {
+                let entries = chunk.of_block(block);
+                chunk.places[entries.clone()].iter().zip(&chunk.values[entries]).for_each(|(&place, v)| out[place as usize] += v);
             }
         });
     }
     result
 }
 
-/// One copy of an input row: its number in its chunk; its output row in the block, doubled, plus the sign bit.
-#[derive(Clone, Copy, Default)]
-struct Copy {
-    row: u32,
-    target: u32,
-}
-
-/// The copies of a chunk of input rows, by block of output rows; ascending within a block.
-struct Order {
-    start: usize,
+/// The signed entries of a chunk of input rows, by block of output rows; ascending rows within a block.
+struct Chunk {
     ends: Vec<u32>,
-    copies: Vec<Copy>,
+    /// Where in its block each entry is added.
+    places: Vec<u32>,
+    values: Vec<f64>,
 }
 
-impl Order {
-    fn new(start: usize, end: usize, rows: usize, block_rows: usize, placement: &impl Placement) -> Self {
+impl Chunk {
+    fn new(range: std::ops::Range<usize>, rows: usize, block_rows: usize, scale: f64, placement: &impl Placement, a: &Csr) -> Self {
+        let (d, copies) = (a.cols(), placement.copies());
         let mut ends = vec![0u32; rows.div_ceil(block_rows) + 1];
-        let mut places = Vec::with_capacity((end - start) * placement.copies());
-        for i in start..end {
-            for copy in 0..placement.copies() {
+        let mut targets = Vec::with_capacity(range.len() * copies);
+        for i in range.clone() {
+            for copy in 0..copies {
                 let (target, negative) = placement.place(i, copy);
                 let block = target / block_rows;
-                ends[block + 1] += 1;
-                let local = ((target - block * block_rows) as u32) << 1 | u32::from(negative);
-                places.push((block as u32, Copy { row: (i - start) as u32, target: local }));
+                ends[block + 1] += a.row(i).0.len() as u32;
+                targets.push((block as u32, (target - block * block_rows) as u32, negative));
             }
         }
         for block in 1..ends.len() {
             ends[block] += ends[block - 1];
         }
         // The beginning of each block moves to its end, which is the beginning of the next.
-        let mut copies = vec![Copy::default(); places.len()];
-        for (block, copy) in places {
-            let slot = &mut ends[block as usize];
-            copies[*slot as usize] = copy;
-            *slot += 1;
+        let entries = ends[ends.len() - 1] as usize;
+        let (mut places, mut sums) = (vec![0u32; entries], vec![0.0; entries]);
+        for (i, targets) in range.zip(targets.chunks_exact(copies)) {
+            let (columns, values) = a.row(i);
+            for &(block, local, negative) in targets {
+                let factor = signed(scale * placement.factor(i), negative);
+                let begin = ends[block as usize] as usize;
+                let end = begin + values.len();
+                ends[block as usize] = end as u32;
+                let first = local * d as u32;
+                places[begin..end].iter_mut().zip(columns).for_each(|(place, j)| *place = first + j);
+                sums[begin..end].iter_mut().zip(values).for_each(|(sum, v)| *sum = factor * v);
+            }
         }
-        Order { start, ends, copies }
+        Chunk { ends, places, values: sums }
     }
 
-    fn of_block(&self, block: usize) -> &[Copy] {
+    fn of_block(&self, block: usize) -> std::ops::Range<usize> {
         let begin = if block == 0 { 0 } else { self.ends[block - 1] as usize };
-        &self.copies[begin..self.ends[block] as usize]
+        begin..self.ends[block] as usize
     }
+}
+
+const LANES: usize = 8;
+
+#[inline(always)]
+fn add_multiple(out: &mut [f64], factor: f64, row: &[f64]) {
+    let (mut out_lanes, row_lanes) = (out.chunks_exact_mut(LANES), row.chunks_exact(LANES));
+    let rest = row_lanes.remainder();
+    for (out, row) in out_lanes.by_ref().zip(row_lanes) {
+        for lane in 0..LANES {
+            out[lane] += factor * row[lane];
+        }
+    }
+    out_lanes.into_remainder().iter_mut().zip(rest).for_each(|(out, v)| *out += factor * v);
 }
 
 #[inline(always)]
 fn signed(scale: f64, negative: bool) -> f64 {
     if negative { -scale } else { scale }
-}
-
-#[inline(always)]
-fn add_row(out: &mut [f64], scale: f64, a: Matrix<'_>, i: usize) {
-    match a {
-        Matrix::Dense(a) => {
-            for (out, v) in out.iter_mut().zip(a.row(i)) {
-                *out += scale * v;
-            }
-        }
-        Matrix::Sparse(a) => {
-            let (columns, values) = a.row(i);
-            for (&j, v) in columns.iter().zip(values) {
-                out[j as usize] += scale * v;
-            }
-        }
-    }
 }

@@ -28,6 +28,7 @@ mod hadamard;
 mod hashed;
 mod kind;
 mod osnap;
+mod panels;
 mod row_sampling;
 mod srht;
 mod tensor;
