@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use exchange::{Exchange, NpyArray};
+pub use exchange::Exchange;
 
 use crate::measure::{median, spread};
 use crate::results::{Experiment, Skipped, Timing};

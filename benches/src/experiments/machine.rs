@@ -1,6 +1,7 @@
 //! What the machine can do at all: bandwidth of memory and rate of arithmetic, to judge every other figure by.
 
 use certus_contract::{Certificate, Check, Claim};
+use certus_numeric::Array;
 use rayon::prelude::*;
 
 use crate::frame::{Context, Entry, Failure};
@@ -146,13 +147,13 @@ fn compare(context: &Context, n: usize, experiment: &mut Experiment) -> Result<(
     let Some(peers) = &context.peers else { return Ok(()) };
     let exchange = Exchange::new()?;
     let (mut a, b, c) = vectors(n);
-    exchange.write("b", &[n], &b)?;
-    exchange.write("c", &[n], &c)?;
+    exchange.write("b", &Array::vector(b.clone()))?;
+    exchange.write("c", &Array::vector(c.clone()))?;
     let ours = context.on_threads(1, || context.protocol().time("Certus triad", 1, || triad(&mut a, &b, &c)).1)?;
     let call = Call::new("NumPy triad", "machine", "triad").argument("scale", SCALE);
     let answer = peers.run(&call, &exchange, experiment);
     let peer = answer.map(|answer| -> Result<Peer, Failure> {
-        let theirs = exchange.read("a")?.values;
+        let theirs = exchange.read("a")?.into_vec();
         let difference = if theirs.len() == n { theirs.iter().zip(&a).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max) } else { f64::NAN };
         let agreement = Agreement { quantity: "largest difference of an entry".into(), difference, tolerance: 0.0 };
         let timing = Timing { note: "two passes: NumPy has no fused triad".into(), ..answer.timing(&call) };

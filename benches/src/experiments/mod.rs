@@ -1,11 +1,12 @@
 //! The table of experiments.
 
 mod machine;
+mod sketching;
 
 use crate::frame::Entry;
 
 /// All experiments, in the order of the report.
-pub const ALL: &[Entry] = &[machine::MACHINE];
+pub const ALL: &[Entry] = &[machine::MACHINE, sketching::SKETCHING];
 
 /// The experiments of these names, in the order of the table; all of them for an empty list.
 ///

@@ -1,25 +1,16 @@
 //! A folder of arrays that both sides read and write.
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io;
 use std::path::Path;
 
-use npyz::{AutoSerialize, NpyFile, WriterBuilder as _};
+use certus_io::{Element, Error};
+use certus_numeric::Array;
 use tempfile::TempDir;
 
 /// A temporary folder of `.npy` files, removed when dropped. Arrays are written once and read by many calls.
 #[derive(Debug)]
 pub struct Exchange {
     folder: TempDir,
-}
-
-/// An array that a peer returned, in C order, as f64.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NpyArray {
-    /// Its extents.
-    pub shape: Vec<usize>,
-    /// Its entries, the last index fastest.
-    pub values: Vec<f64>,
 }
 
 impl Exchange {
@@ -36,28 +27,19 @@ impl Exchange {
         self.folder.path()
     }
 
-    /// Writes `name.npy` in C order. The peer's function gets it as its argument `name`.
+    /// Writes `name.npy`. The peer's function gets it as its argument `name`.
     ///
     /// # Errors
-    /// As the system's, and if `values` does not fill `shape`.
-    pub fn write<T: AutoSerialize + Clone>(&self, name: &str, shape: &[usize], values: &[T]) -> io::Result<()> {
-        let extents: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
-        let file = BufWriter::new(File::create(self.folder.path().join(name).with_extension("npy"))?);
-        let mut writer = npyz::WriteOptions::new().default_dtype().shape(&extents).writer(file).begin_nd()?;
-        writer.extend(values.iter().cloned())?;
-        writer.finish()
+    /// As the system's.
+    pub fn write<T: Element>(&self, name: &str, array: &Array<T>) -> Result<(), Error> {
+        certus_io::write_npy(self.folder.path().join(name).with_extension("npy"), array)
     }
 
-    /// Reads an array of f64 that the peer returned.
+    /// Reads an array that the peer returned.
     ///
     /// # Errors
-    /// As the system's, and for another type or order of entries.
-    pub fn read(&self, name: &str) -> io::Result<NpyArray> {
-        let file = NpyFile::new(BufReader::new(File::open(self.folder.path().join(format!("out_{name}.npy")))?))?;
-        if file.order() != npyz::Order::C && file.shape().len() > 1 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name}: Fortran order")));
-        }
-        let shape = file.shape().iter().map(|&extent| extent as usize).collect();
-        Ok(NpyArray { shape, values: file.into_vec::<f64>()? })
+    /// As the system's, and for entries that are not numbers.
+    pub fn read(&self, name: &str) -> Result<Array, Error> {
+        certus_io::read_array(self.folder.path().join(format!("out_{name}.npy")))
     }
 }

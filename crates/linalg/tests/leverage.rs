@@ -8,8 +8,8 @@ use certus_linalg::view::{to_array, view};
 use certus_numeric::{Array, Csr, Seed};
 use proptest::prelude::*;
 
-use certus_testkit::same_bits;
 use crate::sketch::{dense, sparse};
+use certus_testkit::same_bits;
 
 /// Squared row norms of the first `rank` columns of Q of a pivoted QR of diag(sqrt w) A.
 fn reference(a: &Array, weights: Option<&[f64]>, rank: usize) -> Vec<f64> {

@@ -10,8 +10,8 @@ use certus_linalg::view::{to_array, view};
 use certus_linalg::{Mat, Matrix};
 use certus_numeric::{Array, Csr, Seed};
 
-use certus_testkit::same_bits;
 use crate::sketch::{dense, sparse};
+use certus_testkit::same_bits;
 
 /// m x n with singular values near `ratio`^k.
 fn decaying(m: usize, n: usize, ratio: f64) -> Array {
