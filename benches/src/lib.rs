@@ -18,3 +18,8 @@ pub mod results;
 pub mod scaling;
 
 pub use frame::{Context, Entry, Failure};
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! Every example in a help text, and every command in the README, runs as it stands.
+//! Every example in a help text, and every command in the README and the guides, runs as it stands.
 
 use std::fs;
 use std::path::Path;
@@ -101,13 +101,16 @@ fn examples_give_the_same_bits_on_one_thread_and_two() {
 }
 
 #[test]
-fn commands_in_the_readme_run() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let Ok(readme) = fs::read_to_string(path) else { return };
-    for line in readme_commands(&readme) {
-        let dir = examples();
-        let output = run(dir.path(), &line);
-        assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+fn commands_in_the_readme_and_the_guides_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let guides = fs::read_dir(root.join("docs/guide")).unwrap().map(|entry| entry.unwrap().path());
+    for page in guides.chain([root.join("README.md")]) {
+        let commands = readme_commands(&fs::read_to_string(&page).unwrap());
+        for line in commands {
+            let dir = examples();
+            let output = run(dir.path(), &line);
+            assert_eq!(output.status.code(), Some(0), "{}: {line}: {}", page.display(), String::from_utf8_lossy(&output.stderr));
+        }
     }
 }
 

@@ -37,3 +37,8 @@ pub use input_error::{InputError, Position, require_finite, require_length, requ
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/certificates.md")]
+struct Guide;

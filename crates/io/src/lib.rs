@@ -84,3 +84,13 @@ pub use safetensors::{NamedTensor, Safetensors, write_safetensors};
 pub use scipy::write_csr;
 pub use source::{Format, Source};
 pub use tns::{TnsOptions, read_tns, write_tns};
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/files.md")]
+struct Guide;

@@ -40,3 +40,18 @@ pub use view::{Mat, MatMut, MatRef};
 pub fn forbid_global_parallelism() {
     faer::disable_global_parallelism();
 }
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Keeps the code of the workspace's README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct WorkspaceReadme;
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/least-squares.md")]
+struct Guide;

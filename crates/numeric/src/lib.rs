@@ -34,3 +34,8 @@ pub use real::Real;
 pub use scaled::ScaledValue;
 pub use seed::Seed;
 pub use sparse::{Coo, Csr};
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
