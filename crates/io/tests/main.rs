@@ -1,4 +1,5 @@
 //! Tests of `certus-io`.
+#![allow(clippy::disallowed_methods, reason = "tests time what must not hang")]
 
 mod atomic;
 mod foreign;

@@ -150,6 +150,7 @@ mod double {
     pub(super) const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
     #[inline(always)]
+    #[expect(clippy::disallowed_methods, reason = "FUSED only in kernels dispatched to processors that have FMA")]
     pub(super) fn mul_add<const FUSED: bool>(a: f64, b: f64, c: f64) -> f64 {
         if FUSED { a.mul_add(b, c) } else { a * b + c }
     }
@@ -191,6 +192,7 @@ mod single {
     pub(super) const LN2_LOW: f32 = 1.428_606_8e-6;
 
     #[inline(always)]
+    #[expect(clippy::disallowed_methods, reason = "FUSED only in kernels dispatched to processors that have FMA")]
     pub(super) fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
         if FUSED { a.mul_add(b, c) } else { a * b + c }
     }

@@ -1,4 +1,5 @@
 //! Tests of certus-numeric, by module.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests build pools of their own and print what they measure")]
 
 mod array;
 mod exp;

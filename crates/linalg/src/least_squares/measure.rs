@@ -55,7 +55,7 @@ fn forward_bound(
     gradient: &[f64],
 ) -> Option<f64> {
     let (smallest, largest) = spectrum;
-    if !(smallest > 0.0) || facts.norm_x == 0.0 {
+    if smallest.is_nan() || smallest <= 0.0 || facts.norm_x == 0.0 {
         return None;
     }
     let (middle, spread) = (0.5 * (smallest.powi(-2) + largest.powi(-2)), 0.5 * (smallest.powi(-2) - largest.powi(-2)));

@@ -3,7 +3,7 @@
 use certus_numeric::sum::par_blocks;
 
 use crate::Error;
-use crate::factor::{PivotedQr, Triangle, qr_r, solve_triangular, solve_triangular_vec, svd, tall_qr_r};
+use crate::factor::{PivotedQr, Triangle, qr_r, solve_triangular, solve_triangular_vec, svd, tall_qr_r, triangular_condition};
 use crate::matrix::Matrix;
 use crate::operator::{LinearOperator, RowBlocks};
 use crate::product::{matmul, matvec};
@@ -27,6 +27,10 @@ impl Preconditioner {
         let d = r.ncols();
         let norms = (0..d).map(|j| column_norm(r.as_ref(), j)).collect::<Vec<_>>();
         let unit = Mat::from_fn(d, d, |i, j| if norms[j] > 0.0 { r[(i, j)] / norms[j] } else { 0.0 });
+        // An inverse is cheap and proves full rank; only where it does not, pivots are worth their time.
+        if triangular_condition(unit.as_ref()) * rounding < 1.0 {
+            return Ok(Preconditioner::Triangular(r));
+        }
         let rank = PivotedQr::new(unit)?.rank(rounding);
         if rank == d {
             return Ok(Preconditioner::Triangular(r));

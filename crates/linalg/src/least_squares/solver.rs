@@ -19,8 +19,8 @@ use crate::solve::{LsmrOptions, lsmr_from};
 /// How the preconditioner is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Dense: `Qr` for small or nearly square matrices, else `Sketch`. Sparse: `Lsmr` for as many passes as a sketch would cost,
-    /// then `Sketch` if these were not enough.
+    /// `Qr` for dense matrices that are small or nearly square. Else `Lsmr`, until it has made as many passes as a sketch would
+    /// cost or its progress shows that it will, then `Sketch`.
     #[default]
     Auto,
     /// The triangular factor of A itself. 2 n d² flops.
@@ -48,7 +48,7 @@ pub struct Solver {
     pub method: Method,
     /// The distribution of the sketch.
     pub sketch: SketchKind,
-    /// Rows of the sketch; by default from the sizes, 4 d to 64 d, so that factoring it and the passes that it saves balance.
+    /// Rows of the sketch; by default from the sizes, 4 d to 32 d, so that factoring it and the passes that it saves balance.
     pub sketch_rows: Option<usize>,
     /// The [backward error](super::backward_error) at which to stop. Default 1e-12.
     pub tolerance: f64,
@@ -137,19 +137,20 @@ impl Solver {
             if run.backward_error <= self.tolerance {
                 break Status::Converged;
             }
-            let passes_left = self.max_iterations - run.trace.len().min(self.max_iterations);
+            let passes_left = (self.max_iterations + 1).saturating_sub(run.trace.len().max(1));
             if passes_left == 0 {
                 break Status::MaxIterations;
             }
-            let trial = run.trial_passes().min(passes_left);
             let before = run.backward_error;
-            match run.refine(trial, &mut observer) {
-                Status::Stopped => break Status::Stopped,
-                Status::MaxIterations if trial < passes_left => run.precondition_by_sketch()?,
-                _ if run.backward_error > 0.5 * before => {
-                    break if run.backward_error <= self.tolerance { Status::Converged } else { Status::Stalled };
+            match run.refine(passes_left, &mut observer) {
+                Refined::Stopped => break Status::Stopped,
+                Refined::TooSlow => run.precondition_by_sketch()?,
+                Refined::OutOfPasses if run.backward_error > self.tolerance => break Status::MaxIterations,
+                // A NaN must end the run too.
+                Refined::Done if run.backward_error.is_nan() || run.backward_error > (0.5 * before).max(self.tolerance) => {
+                    break Status::Stalled;
                 }
-                _ => {}
+                Refined::Done | Refined::OutOfPasses => {}
             }
         };
         run.finish(status)
@@ -166,6 +167,18 @@ impl Solver {
             _ => Ok(()),
         }
     }
+}
+
+/// How one run of LSMR ended.
+enum Refined {
+    /// By its own rule.
+    Done,
+    /// The passes are used up.
+    OutOfPasses,
+    /// A sketch will be cheaper.
+    TooSlow,
+    /// The observer stopped it.
+    Stopped,
 }
 
 /// The state of one solve.
@@ -211,9 +224,9 @@ impl<'a> Run<'a> {
         let sketch_pays = default_sketch_rows(a) < a.rows() / 4;
         match (solver.method, a) {
             (Method::Qr, _) => run.precondition_by_factor()?,
-            (Method::Auto, Matrix::Dense(_)) if !sketch_pays => run.precondition_by_factor()?,
-            (Method::Sketch, _) | (Method::Auto, Matrix::Dense(_)) => run.precondition_by_sketch()?,
-            (Method::Auto, Matrix::Sparse(_)) => {
+            (Method::Auto, Matrix::Dense(_)) if !sketch_pays || a.stored() < SMALL => run.precondition_by_factor()?,
+            (Method::Sketch, _) => run.precondition_by_sketch()?,
+            (Method::Auto, _) => {
                 run.precondition_by_columns();
                 run.may_sketch = sketch_pays;
             }
@@ -258,13 +271,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// How many passes to try under the present preconditioner: as many as cost what a sketch would cost.
-    fn trial_passes(&self) -> usize {
-        if self.may_sketch { sketch_cost_in_passes(self.problem.a()).max(20) } else { usize::MAX }
-    }
-
     /// LSMR on the present residual, then x, residual and gradient anew.
-    fn refine(&mut self, passes: usize, observer: &mut impl FnMut(&Event) -> ControlFlow<()>) -> Status {
+    fn refine(&mut self, passes: usize, observer: &mut impl FnMut(&Event) -> ControlFlow<()>) -> Refined {
         let a = self.problem.a();
         let operator = Preconditioned { matrix: &a, by: &self.preconditioner };
         let negative = |v: &[f64]| v.iter().map(|v| -v).collect::<Vec<_>>();
@@ -278,7 +286,16 @@ impl<'a> Run<'a> {
             residual: Some(self.solver.tolerance * size),
             max_iterations: passes,
         };
-        let run = lsmr_from(&operator, rhs, gradient, &options, observer);
+        let limit = if self.may_sketch { sketch_cost_in_passes(a) } else { f64::INFINITY };
+        let (mut first, mut too_slow) = (None, false);
+        let watch = |event: &Event| {
+            observer(event)?;
+            let (done, value) = (event.done as f64, event.value.unwrap_or(0.0));
+            let progress = (*first.get_or_insert(value) / value).ln() / (done - 1.0);
+            too_slow = done >= 8.0 && (1.0 / self.solver.tolerance).ln() > limit * progress.max(0.0);
+            if too_slow { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let run = lsmr_from(&operator, rhs, gradient, &options, watch);
         if self.seen.is_none() && run.iterations() > 0 {
             self.seen = run.singular_extremes().map(|(largest, smallest)| (smallest, largest));
             self.contraction = Some((run.gradients[run.iterations()] / run.gradients[0], run.iterations()));
@@ -286,7 +303,12 @@ impl<'a> Run<'a> {
         self.trace.extend(&run.gradients[usize::from(!self.trace.is_empty())..]);
         let step = self.preconditioner.apply(&run.x);
         self.accept_if_better(self.x.iter().zip(&step).map(|(x, step)| x + step).collect());
-        run.status
+        match run.status {
+            Status::Stopped if too_slow => Refined::TooSlow,
+            Status::Stopped => Refined::Stopped,
+            Status::MaxIterations => Refined::OutOfPasses,
+            _ => Refined::Done,
+        }
     }
 
     fn evaluate(&mut self) {
@@ -363,17 +385,28 @@ fn factor_flops_per_pass_flop(a: Matrix<'_>) -> f64 {
     }
 }
 
-/// The least of the cost of factoring a sketch of s rows and of the passes that it needs, whose number falls as 1 / log(s / d).
+/// Below so many entries a factorisation takes no time worth saving.
+const SMALL: usize = 1 << 16;
+
+/// The most entries of a sketch of a dense matrix: beyond what caches hold, its rows are added to at the speed of memory.
+const CACHED: f64 = (1 << 20) as f64;
+
+/// Rows for the least sum of the cost of factoring the sketch and that of the passes that it needs.
 fn default_sketch_rows(a: Matrix<'_>) -> usize {
     let d = a.cols() as f64;
-    let pass = 4.0 * a.stored() as f64 * factor_flops_per_pass_flop(a);
-    let cost = |multiple: f64| 2.0 * multiple * d * d * d + pass * 1e12f64.ln() / multiple.sqrt().ln();
-    let best = [4.0, 8.0, 16.0, 32.0, 64.0].into_iter().min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(4.0);
+    let multiples = [4.0, 8.0, 16.0, 32.0].into_iter().filter(|m| *m == 4.0 || matches!(a, Matrix::Sparse(_)) || m * d * d <= CACHED);
+    let best = multiples.min_by(|a_, b_| passes_with_sketch(a, *a_).total_cmp(&passes_with_sketch(a, *b_))).unwrap_or(4.0);
     (best * d) as usize
 }
 
-/// What a sketch and its factorisation cost, in passes over A.
-fn sketch_cost_in_passes(a: Matrix<'_>) -> usize {
-    let flops = 2.0 * default_sketch_rows(a) as f64 * (a.cols() as f64).powi(2);
-    (flops / (4.0 * a.stored() as f64 * factor_flops_per_pass_flop(a))) as usize
+/// What the solution by a sketch of `multiple` times d rows costs, in passes over A: the factorisation, and LSMR, which gains
+/// a factor of sqrt(s / d) a pass.
+fn passes_with_sketch(a: Matrix<'_>, multiple: f64) -> f64 {
+    let d = a.cols() as f64;
+    let factorisation = 2.0 * multiple * d * d * d / (4.0 * a.stored() as f64 * factor_flops_per_pass_flop(a));
+    factorisation + 1e12f64.ln() / multiple.sqrt().ln()
+}
+
+fn sketch_cost_in_passes(a: Matrix<'_>) -> f64 {
+    passes_with_sketch(a, (default_sketch_rows(a) / a.cols()) as f64)
 }
