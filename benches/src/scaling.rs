@@ -9,6 +9,9 @@ use crate::results::{Fit, Point};
 /// `None` for fewer than three points, sizes that are all equal, or a point that is not positive and finite.
 /// The interval assumes independent errors of equal relative size; it does not know of a curve that is no power law.
 pub fn fit(points: &[Point]) -> Option<Fit> {
+    if points.len() < 3 {
+        return None;
+    }
     let (sizes, costs): (Vec<f64>, Vec<f64>) = points.iter().map(|p| (p.x, p.y)).unzip();
     let slope = log_log_slope(&sizes, &costs, CONFIDENCE).ok()?;
     // The page draws powers of ten.

@@ -197,7 +197,7 @@ fn the_automatic_choice_turns_to_a_sketch_when_plain_iteration_is_slow() {
         Csr::from_dense(&a)
     };
     let b = numbers(6, 6000);
-    let (easy, hard) = (sparse(2.0), sparse(1e6));
+    let (easy, hard) = (sparse(1.3), sparse(1e6));
     let easy = Solver::default().solve(&Problem::new(&easy, &b).unwrap()).unwrap();
     let hard = Solver::default().solve(&Problem::new(&hard, &b).unwrap()).unwrap();
     assert_eq!((easy.status, easy.facts.sketch_rows), (Status::Converged, 0));

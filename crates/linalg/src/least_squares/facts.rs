@@ -37,7 +37,8 @@ pub struct Facts {
     pub norm_x: f64,
     /// Extreme singular values of the preconditioned matrix `A P`, smallest first.
     pub preconditioned: Option<(f64, f64)>,
-    /// Whether these come from the whole matrix (true) or from LSMR's bidiagonal, from inside (false).
+    /// Whether these bound the spectrum (from the whole matrix, or from the factor of A itself: true) or come from LSMR's
+    /// bidiagonal, from inside (false).
     pub preconditioned_exact: bool,
     /// Distortion of the sketch on the column space of A: the largest `|σ² - 1|` over the singular values σ of `A P`, inverted
     /// so that it speaks of `S` on A.

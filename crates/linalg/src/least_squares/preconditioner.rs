@@ -203,11 +203,15 @@ fn dense_rows(a: Matrix<'_>, rows: std::ops::Range<usize>) -> Mat<f64> {
     }
 }
 
+/// Rows that are factored at a time.
+pub(super) fn factor_block(cols: usize) -> usize {
+    (16 * (cols + 1)).max(1024)
+}
+
 /// The triangular factor R of A and c = the first d entries of `Qᵀ b`, by blocks of rows of `[A b]`.
 pub(super) fn augmented_factor(a: Matrix<'_>, b: &[f64]) -> Result<(Mat<f64>, Vec<f64>), Error> {
     let d = a.cols();
-    let block = (16 * (d + 1)).max(1024);
-    let factors = par_blocks(a.rows(), block, |rows| {
+    let factors = par_blocks(a.rows(), factor_block(d), |rows| {
         let mut augmented = Mat::zeros(rows.len(), d + 1);
         augmented.as_mut().subcols_mut(0, d).copy_from(dense_rows(a, rows.clone()));
         augmented.col_mut(d).iter_mut().zip(&b[rows]).for_each(|(v, b)| *v = *b);

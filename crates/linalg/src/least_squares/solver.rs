@@ -200,6 +200,8 @@ struct Run<'a> {
     seen: Option<(f64, f64)>,
     contraction: Option<(f64, usize)>,
     may_sketch: bool,
+    /// Whether P comes from the factor of A itself.
+    own_factor: bool,
 }
 
 impl<'a> Run<'a> {
@@ -220,6 +222,7 @@ impl<'a> Run<'a> {
             seen: None,
             contraction: None,
             may_sketch: false,
+            own_factor: false,
         };
         let sketch_pays = default_sketch_rows(a) < a.rows() / 4;
         match (solver.method, a) {
@@ -244,6 +247,7 @@ impl<'a> Run<'a> {
 
     fn precondition_by_factor(&mut self) -> Result<(), Error> {
         let (r, c) = preconditioner::augmented_factor(self.problem.a(), self.problem.b())?;
+        self.own_factor = true;
         self.start_from(r, &c, self.problem.a().rows())
     }
 
@@ -370,6 +374,9 @@ impl<'a> Run<'a> {
             contraction: self.contraction,
             reciprocal_condition: 0.0,
         };
+        if self.own_factor {
+            measure::spectrum_under_own_factor(&mut facts, &self.preconditioner);
+        }
         measure::complete(&mut facts, self.problem, &self.preconditioner, &self.x, &self.residual, &self.gradient, self.solver.certify)?;
         let certificate = certificate(&facts);
         Ok(Solution { x: self.x, facts, trace: self.trace, status, warnings, certificate })
@@ -407,6 +414,7 @@ fn passes_with_sketch(a: Matrix<'_>, multiple: f64) -> f64 {
     factorisation + 1e12f64.ln() / multiple.sqrt().ln()
 }
 
+/// The same for the default rows, with the pass that makes the sketch and the one that starts anew.
 fn sketch_cost_in_passes(a: Matrix<'_>) -> f64 {
-    passes_with_sketch(a, (default_sketch_rows(a) / a.cols()) as f64)
+    2.0 + passes_with_sketch(a, (default_sketch_rows(a) / a.cols()) as f64)
 }
