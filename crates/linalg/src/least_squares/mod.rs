@@ -2,12 +2,12 @@
 //!
 //! ```
 //! use certus_contract::Verdict;
-//! use certus_linalg::least_squares::{Certify, Problem, Solver};
+//! use certus_linalg::least_squares::{Problem, Solver};
 //! use certus_numeric::Array;
 //!
 //! let a = Array::from_fn(200, 2, |i, j| if j == 0 { 1.0 } else { i as f64 });
 //! let b = (0..200).map(|i| 3.0 + 0.5 * i as f64 + (i as f64).sin()).collect::<Vec<_>>();
-//! let solution = Solver::default().with_certify(Certify::Full).solve(&Problem::new(&a, &b)?)?;
+//! let solution = Solver::default().solve(&Problem::new(&a, &b)?)?;
 //! assert!((solution.x[1] - 0.5).abs() < 1e-3);
 //! assert!(solution.facts.backward_error < 1e-12);
 //! assert_eq!(solution.certificate.verdict(), Verdict::Holds);
