@@ -32,7 +32,8 @@ const SMALL: f64 = 1e-6;
 fn run(context: &Context, experiment: &mut Experiment) -> Result<(), Failure> {
     experiment.notes.push(format!(
         "Everybody runs to a backward error of {TOLERANCE:e}, computed for all answers by the same code: the relative change of the matrix \
-         under which the answer is exact. SciPy's tolerance is the loosest of 1e-11, 1e-12, 1e-13 and 1e-14 that reaches it."
+         under which the answer is exact. SciPy's tolerance is the loosest of 1e-11, 1e-12 and 1e-13 that reaches it; on ill-conditioned data it is {TOLERANCE:e}, \
+         and at most 4000 passes."
     ));
     let mut rows = Vec::new();
     for ill in [false, true] {
@@ -172,13 +173,14 @@ fn sparse(context: &Context, ill: bool, experiment: &mut Experiment, rows: &mut 
         exchange.write("indices", &Array::vector(a.indices().iter().map(|&j| j as i32).collect()))?;
         exchange.write("values", &Array::vector(a.values().to_vec()))?;
         exchange.write("b", &Array::vector(b.clone()))?;
-        for tolerance in [1e-11, 1e-12, 1e-13, 1e-14] {
+        // Thousands of passes take minutes: where they are needed, one tolerance and so many passes must do.
+        for tolerance in if ill { vec![TOLERANCE] } else { vec![1e-11, 1e-12, 1e-13] } {
             let call = Call::new("SciPy lsmr", "linalg", "lsmr").threads(threads).runs(if ill { 1 } else { 3 });
-            let call = call.argument("d", d).argument("tolerance", tolerance).argument("iterations", 20_000);
+            let call = call.argument("d", d).argument("tolerance", tolerance).argument("iterations", 4000);
             let Some(answer) = python.run(&call, &exchange, experiment) else { break };
             let x = exchange.read("x")?;
             let error = backward_error(&problem, x.as_slice());
-            if error <= TOLERANCE || tolerance == 1e-14 {
+            if error <= TOLERANCE || tolerance == TOLERANCE / 10.0 || ill {
                 let mut timing = answer.timing(&call);
                 timing.note = format!("atol = btol = {tolerance:e}, {} passes", answer.metric("passes"));
                 push_row(rows, &work, &timing, Some(answer.metric("passes") as usize), error);

@@ -51,8 +51,8 @@ pub struct Facts {
     pub forward_error: Option<f64>,
     /// The factor by which LSMR's preconditioned gradient fell, and over how many iterations, in its first run.
     pub contraction: Option<(f64, usize)>,
-    /// `1 / (|P| |P⁻¹|)` of the change of variable: how far the smallest direction that counts is from zero, relatively. A lower
-    /// bound of the reciprocal condition number of A, up to the distortion.
+    /// The reciprocal condition number of P times that of `A P`: a lower bound of that of A on the directions kept, as far as the
+    /// spectrum of `A P` is known.
     pub reciprocal_condition: f64,
 }
 

@@ -1,7 +1,7 @@
 //! What the certificate needs beyond the solve.
 
 use super::facts::{Facts, residual_and_gradient};
-use super::preconditioner::{Preconditioned, Preconditioner, factor_block, row_blocks};
+use super::preconditioner::{BLOCK_ROWS, Preconditioned, Preconditioner, factor_block, row_blocks};
 use super::problem::Problem;
 use super::solver::Certify;
 use crate::Error;
@@ -26,13 +26,15 @@ pub(super) fn complete(
     gradient: &[f64],
     certify: Certify,
 ) -> Result<(), Error> {
+    let (norm_p, norm_inverse) = (by.norm(), by.inverse_norm());
     if certify == Certify::Full {
-        facts.preconditioned = Some(exact_spectrum(problem.a(), by)?);
+        facts.preconditioned = Some(spectrum(problem.a(), by, norm_p * norm_inverse)?);
         facts.preconditioned_exact = true;
         facts.forward_error = Some(distance_to_refined(problem, by, x, residual, gradient));
     }
-    let (norm_p, norm_inverse) = (by.norm(), by.inverse_norm());
-    facts.reciprocal_condition = if norm_p * norm_inverse > 0.0 { 1.0 / (norm_p * norm_inverse) } else { 0.0 };
+    // The condition of A is at most that of P times that of A P.
+    let within = facts.preconditioned.map_or(1.0, |(smallest, largest)| if largest > 0.0 { smallest / largest } else { 0.0 });
+    facts.reciprocal_condition = if norm_p * norm_inverse > 0.0 { within / (norm_p * norm_inverse) } else { 0.0 };
     let Some((smallest, largest)) = facts.preconditioned else { return Ok(()) };
     if facts.sketch_rows > 0 {
         // S Q has the singular values of (A P)⁻¹.
@@ -83,15 +85,23 @@ fn forward_bound(
     bound.is_finite().then_some(bound)
 }
 
-/// The extreme singular values of `A P`, from the Gram matrix of its rows in blocks: near 1, so that squaring loses nothing.
-fn exact_spectrum(a: Matrix<'_>, by: &Preconditioner) -> Result<(f64, f64), Error> {
+/// The extreme singular values of `A P`, rounded outwards, from the Gram matrix of its rows in blocks. Under a good P they are
+/// near 1, so that squaring loses nothing; where it does, the smallest becomes 0.
+fn spectrum(a: Matrix<'_>, by: &Preconditioner, condition: f64) -> Result<(f64, f64), Error> {
     let mut total = Mat::zeros(by.rank(), by.rank());
+    let mut blocks = 0;
     for block in row_blocks(a) {
         total += gram(by.transform_rows(block.as_ref()).transpose());
+        blocks += 1;
     }
     let values = symmetric_eigenvalues(total.as_ref())?;
-    let root = |v: Option<&f64>| v.copied().unwrap_or(0.0).max(0.0).sqrt();
-    Ok((root(values.first()), root(values.last())))
+    let (smallest, largest) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0));
+    // Each entry is a sum over a block's rows and the blocks; each row comes from a triangular solve, or a product, with P.
+    let trace = values.iter().sum::<f64>();
+    let sums = (a.rows().min(BLOCK_ROWS) + blocks) as f64 * f64::EPSILON * trace;
+    let rows = 2.0 * a.cols() as f64 * f64::EPSILON * condition * largest;
+    let error = sums + rows;
+    Ok(((smallest - error).max(0.0).sqrt(), (largest + error).sqrt()))
 }
 
 /// `|x - x'| / |x'|` for x' by three more refinements, each to the limit of the arithmetic.

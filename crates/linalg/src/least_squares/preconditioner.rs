@@ -179,11 +179,13 @@ pub(super) fn column_norms(a: Matrix<'_>) -> Vec<f64> {
     norms
 }
 
+/// Rows of one block.
+pub(super) const BLOCK_ROWS: usize = 8192;
+
 /// Blocks of rows of A, dense, one at a time: a sparse matrix is never turned into a dense one as a whole.
 pub(super) fn row_blocks(a: Matrix<'_>) -> impl Iterator<Item = Mat<f64>> + '_ {
-    const ROWS: usize = 8192;
     let n = a.rows();
-    (0..n).step_by(ROWS).map(move |start| dense_rows(a, start..n.min(start + ROWS)))
+    (0..n).step_by(BLOCK_ROWS).map(move |start| dense_rows(a, start..n.min(start + BLOCK_ROWS)))
 }
 
 fn dense_rows(a: Matrix<'_>, rows: std::ops::Range<usize>) -> Mat<f64> {

@@ -27,7 +27,7 @@ pub enum Method {
     Qr,
     /// The triangular factor of a sketch of A. One pass over A and 2 s d² flops for s rows.
     Sketch,
-    /// The norms of A's columns: LSMR as it is.
+    /// The norms of A's columns: LSMR as it is. Where A is rank-deficient, x is the solution whose scaled entries have minimum norm.
     Lsmr,
 }
 
