@@ -185,6 +185,10 @@ fn sparse(context: &Context, ill: bool, experiment: &mut Experiment, rows: &mut 
                 timing.note = format!("atol = btol = {tolerance:e}, {} passes", answer.metric("passes"));
                 push_row(rows, &work, &timing, Some(answer.metric("passes") as usize), error);
                 let mut peer = peer(&answer, &call, &solution, x.as_slice(), ill);
+                if error > TOLERANCE {
+                    timing.note += ", and its backward error is still above ours: answers that cannot agree yet";
+                    peer.agreement = None;
+                }
                 peer.timing = timing;
                 goal(
                     &format!("{work}: time of SciPy lsmr over ours"),

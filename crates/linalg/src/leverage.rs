@@ -81,7 +81,7 @@ pub fn leverage_scores(a: Matrix<'_>, weights: Option<&[f64]>) -> Result<Leverag
         solve_triangular(Triangle::Lower, correction.lower(), block.as_mut());
         squared_norms(block.as_ref(), 1.0)
     });
-    let scores = blocks.concat().into_iter().map(|score| score.min(1.0)).collect();
+    let scores = blocks.concat().into_iter().map(|score| if score > 1.0 { 1.0 } else { score }).collect();
     Ok(Leverage { scores, rank, relative_error: 0.0 })
 }
 

@@ -132,6 +132,35 @@ fn rank_deficient_problems_give_the_solution_of_minimum_norm() {
 }
 
 #[test]
+fn a_direction_that_only_the_sketch_loses_is_not_lost() {
+    // Sixty rows carry all of A, so that a CountSketch of few rows puts two of them in one place.
+    let (n, d) = (2000, 60);
+    let mut b = numbers(3, n);
+    let dense = Array::from_fn(n, d, |i, j| if i % 33 == 0 && i / 33 == j { 2.0 } else { 0.0 });
+    b[0] += 5.0;
+    let a = Csr::from_dense(&dense);
+    let problem = Problem::new(&a, &b).unwrap();
+    for seed in 0..5 {
+        let solver = Solver { sketch_rows: Some(240), ..Solver::default().with_method(Method::Sketch).with_seed(Seed(seed)) };
+        let solution = solver.solve(&problem).unwrap();
+        assert_eq!((solution.facts.rank, solution.status), (d, Status::Converged));
+        assert!(distance(&solution.x, &reference(&dense, &b)) < 1e-9);
+    }
+}
+
+#[test]
+fn a_factor_too_large_for_memory_is_refused() {
+    let (n, d) = (40_000, 30_000);
+    let indices = (0..n as u32).map(|i| i % d as u32).collect();
+    let a = Csr::new(n, d, (0..=n).collect(), indices, vec![1.0; n]).unwrap();
+    let b = vec![1.0; n];
+    let problem = Problem::new(&a, &b).unwrap();
+    assert_eq!(Solver::default().with_method(Method::Qr).solve(&problem).unwrap_err().kind(), "TooLarge");
+    assert_eq!(Solver::default().with_method(Method::Sketch).solve(&problem).unwrap_err().kind(), "TooLarge");
+    assert_eq!(Solver::default().solve(&problem).unwrap().status, Status::Converged);
+}
+
+#[test]
 fn hostile_sizes_of_numbers_leave_every_answer_finite() {
     for (scale_a, scale_b) in [(1e150, 1.0), (1e-150, 1.0), (1.0, 1e150), (1.0, 0.0), (1e100, 1e-100), (0.0, 1.0)] {
         let a = conditioned(1, 60, 4, 10.0).map(|v| v * scale_a);

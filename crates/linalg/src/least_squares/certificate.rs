@@ -16,37 +16,44 @@ pub fn certificate(facts: &Facts) -> Certificate {
 /// `x - x* = P (PᵀAᵀAP)⁻¹ Pᵀ Aᵀ (A x - b)`: the gradient and the spectrum of the preconditioned matrix bound the error.
 fn distance_to_minimiser(facts: &Facts) -> Claim {
     let spectrum = if facts.preconditioned_exact { Basis::Bounded } else { Basis::Estimated };
-    Claim::new(
-        "Distance to the exact minimiser",
-        "normal equations in the preconditioned variable; rounding as in Higham 2002, section 3.1",
-    )
-    .assumes(
-        Check::gt(
-            "clear_rank",
-            "reciprocal condition of the directions kept > 16 max(n, d) 2^-52",
-            facts.reciprocal_condition,
-            16.0 * facts.rows.max(facts.cols) as f64 * f64::EPSILON,
+    // Under a numerical rank the statement is about the problem without the directions that were dropped.
+    let theorem =
+        if facts.rank < facts.cols { "Distance to the minimiser in the directions kept" } else { "Distance to the exact minimiser" };
+    Claim::new(theorem, "normal equations in the preconditioned variable; rounding as in Higham 2002, section 3.1")
+        .assumes(
+            Check::gt(
+                "clear_rank",
+                "reciprocal condition of the directions kept > 16 max(n, d) 2^-52",
+                facts.reciprocal_condition,
+                16.0 * facts.rows.max(facts.cols) as f64 * f64::EPSILON,
+            )
+            .basis(spectrum),
         )
-        .bounded(),
-    )
-    .assumes(
-        Check::gt("embedding", "smallest singular value of the preconditioned matrix > 0", facts.preconditioned.map(|(s, _)| s), 0.0)
-            .basis(spectrum),
-    )
-    .guarantees(
-        Check::le("forward_error", "|x - x*| / |x*|, x* by further refinement, <= bound", facts.forward_error, facts.forward_bound)
-            .trivial(1.0)
-            .basis(spectrum),
-    )
+        .assumes(
+            Check::gt("embedding", "smallest singular value of the preconditioned matrix > 0", facts.preconditioned.map(|(s, _)| s), 0.0)
+                .basis(spectrum),
+        )
+        .guarantees(
+            Check::le("forward_error", "|x - x*| / |x*|, x* by further refinement, <= bound", facts.forward_error, facts.forward_bound)
+                .trivial(1.0)
+                .basis(spectrum),
+        )
 }
 
 /// x solves exactly a problem whose matrix is this near to A.
 fn backward(facts: &Facts) -> Claim {
+    let spectrum = if facts.preconditioned_exact { Basis::Bounded } else { Basis::Estimated };
     Claim::new("Backward error", "Stewart 1977; Karlson and Walden 1997; Higham 2002, section 20.7")
         .assumes(Check::eq("converged", "the stopping rule was met (1) or not (0)", f64::from(u8::from(facts.converged)), 1.0))
         .guarantees(
-            Check::le("backward_error", "min(|A'r| / |r|, |r| / |x|) / |A|_F <= tolerance", facts.backward_error, facts.tolerance)
-                .trivial(1.0),
+            Check::le(
+                "backward_error",
+                "min(|A'r| / |r|, |r| / |x|, sqrt 2 |P'A'r| / (s |x|)) / |A|_F <= tolerance, s the smallest singular value of A P",
+                facts.backward_error,
+                facts.tolerance,
+            )
+            .basis(spectrum)
+            .trivial(1.0),
         )
 }
 

@@ -45,9 +45,9 @@ pub struct Facts {
     pub distortion: Option<f64>,
     /// What theory promises of the distortion, at failure probability 0.01.
     pub embedding: Option<EmbeddingBound>,
-    /// A bound on `|x - x*| / |x|` from the gradient, the preconditioner and rounding; `None` where nothing can be said.
+    /// A bound on `|x - x*| / |x*|` from the gradient, the preconditioner and rounding; `None` where nothing can be said.
     pub forward_bound: Option<f64>,
-    /// `|x - x*| / |x|` with x* by further refinement (with full certification).
+    /// `|x - x*| / |x*|` with x* by further refinement (with full certification).
     pub forward_error: Option<f64>,
     /// The factor by which LSMR's preconditioned gradient fell, and over how many iterations, in its first run.
     pub contraction: Option<(f64, usize)>,

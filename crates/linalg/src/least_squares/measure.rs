@@ -1,7 +1,7 @@
 //! What the certificate needs beyond the solve.
 
 use super::facts::{Facts, residual_and_gradient};
-use super::preconditioner::{BLOCK_ROWS, Preconditioned, Preconditioner, factor_block, row_blocks};
+use super::preconditioner::{BLOCK_ROWS, Preconditioned, Preconditioner, factor_block, require_dense, row_blocks};
 use super::problem::Problem;
 use super::solver::Certify;
 use crate::Error;
@@ -45,17 +45,23 @@ pub(super) fn complete(
 }
 
 /// Under the triangular factor of A itself all singular values of `A P` are 1, but for the rounding of the factorisation: it is
-/// the exact factor of a matrix within `rows cols 2^-52 |A|_F` (Higham 2002, theorem 19.4), rows those of one block.
+/// the exact factor of a matrix within `rows cols 2^-52 |A|_F` (Higham 2002, theorem 19.4), rows those of one block of each level.
 pub(super) fn spectrum_under_own_factor(facts: &mut Facts, by: &Preconditioner) {
-    let block = facts.rows.min(factor_block(facts.cols)) + facts.rows / factor_block(facts.cols);
-    let error = (block * facts.cols) as f64 * f64::EPSILON * facts.norm_a * by.norm();
+    let block = factor_block(facts.cols);
+    let (mut level, mut height) = (facts.rows, 0);
+    while level > 2 * block {
+        height += 2 * block;
+        level = level.div_ceil(block) * (facts.cols + 1);
+    }
+    height += level;
+    let error = (height * facts.cols) as f64 * f64::EPSILON * facts.norm_a * by.norm();
     if error < 1.0 {
         facts.preconditioned = Some((1.0 - error, 1.0 + error));
         facts.preconditioned_exact = true;
     }
 }
 
-/// A bound on `|x - x*| / |x|`, where `x - x* = P (Pᵀ Aᵀ A P)⁻¹ Pᵀ g` for the gradient g = `Aᵀ (A x - b)`.
+/// A bound on `|x - x*| / |x*|`, where `x - x* = P (Pᵀ Aᵀ A P)⁻¹ Pᵀ g` for the gradient g = `Aᵀ (A x - b)`.
 ///
 /// The eigenvalues of the inverse in the middle lie within `spread` of `middle`, so that the distance is at most
 /// `middle |P Pᵀ g| + spread |P| |Pᵀ g|`. To it come the rounding errors of the residual and of the gradient themselves.
@@ -72,6 +78,8 @@ fn forward_bound(
         return None;
     }
     let (middle, spread) = (0.5 * (smallest.powi(-2) + largest.powi(-2)), 0.5 * (smallest.powi(-2) - largest.powi(-2)));
+    // The two applications of P round, by its condition.
+    let spread = spread + 4.0 * facts.cols as f64 * f64::EPSILON * norm_p * by.inverse_norm() * middle;
     let transformed = by.apply_transpose(gradient);
     let distance = middle * norm2(&by.apply(&transformed)) + spread * norm_p * norm2(&transformed);
 
@@ -81,13 +89,16 @@ fn forward_bound(
     let residual_error = unit * (facts.cols as f64 + 2.0) * (norm2(problem.b()) + facts.norm_a * facts.norm_x);
     let gradient_error = unit * (height + facts.rows / height + 2) as f64 * facts.norm_a * facts.residual;
     let rounding = norm_p * (residual_error / smallest + norm_p * gradient_error / smallest.powi(2));
+    // From relative to |x| to relative to |x*|.
     let bound = (distance + rounding) / facts.norm_x;
-    bound.is_finite().then_some(bound)
+    (bound < 1.0).then(|| bound / (1.0 - bound))
 }
 
 /// The extreme singular values of `A P`, rounded outwards, from the Gram matrix of its rows in blocks. Under a good P they are
 /// near 1, so that squaring loses nothing; where it does, the smallest becomes 0.
 fn spectrum(a: Matrix<'_>, by: &Preconditioner, condition: f64) -> Result<(f64, f64), Error> {
+    require_dense("a block of rows", a.rows().min(BLOCK_ROWS), a.cols())?;
+    require_dense("the Gram matrix", by.rank(), by.rank())?;
     let mut total = Mat::zeros(by.rank(), by.rank());
     let mut blocks = 0;
     for block in row_blocks(a) {

@@ -1,5 +1,6 @@
 //! Changes of variable x = P y under which `A P` is well conditioned.
 
+use certus_contract::InputError;
 use certus_numeric::sum::par_blocks;
 
 use crate::Error;
@@ -36,6 +37,9 @@ impl Preconditioner {
             return Ok(Preconditioner::Triangular(r));
         }
         let decomposition = svd(r.as_ref())?;
+        // The values are those of unscaled columns: what is noise among them must not count either.
+        let largest = decomposition.values.first().copied().unwrap_or(0.0);
+        let rank = decomposition.values.iter().take_while(|v| **v > rounding * largest).count().min(rank);
         let values = decomposition.values[..rank].to_vec();
         let p = Mat::from_fn(d, rank, |i, j| decomposition.v[(i, j)] / values[j]);
         Ok(Preconditioner::Spectral { p, values })
@@ -205,6 +209,15 @@ fn dense_rows(a: Matrix<'_>, rows: std::ops::Range<usize>) -> Mat<f64> {
     }
 }
 
+/// Refuses a dense matrix of more than 2^28 entries (2 GiB), made on the way from sparse data.
+pub(super) fn require_dense(what: &str, rows: usize, cols: usize) -> Result<(), InputError> {
+    const LIMIT: usize = 1 << 28;
+    if rows.saturating_mul(cols) <= LIMIT {
+        return Ok(());
+    }
+    Err(InputError::too_large(what, format!("{rows} x {cols}"), "2^28 dense entries (the method lsmr needs none)"))
+}
+
 /// Rows that are factored at a time.
 pub(super) fn factor_block(cols: usize) -> usize {
     (16 * (cols + 1)).max(1024)
@@ -213,6 +226,7 @@ pub(super) fn factor_block(cols: usize) -> usize {
 /// The triangular factor R of A and c = the first d entries of `Qᵀ b`, by blocks of rows of `[A b]`.
 pub(super) fn augmented_factor(a: Matrix<'_>, b: &[f64]) -> Result<(Mat<f64>, Vec<f64>), Error> {
     let d = a.cols();
+    require_dense("the factor of a", factor_block(d), d)?;
     let factors = par_blocks(a.rows(), factor_block(d), |rows| {
         let mut augmented = Mat::zeros(rows.len(), d + 1);
         augmented.as_mut().subcols_mut(0, d).copy_from(dense_rows(a, rows.clone()));

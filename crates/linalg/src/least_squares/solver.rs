@@ -121,7 +121,7 @@ impl Solver {
     ///
     /// # Errors
     /// `InvalidParameter` for a tolerance that is not in (0, 1) or a sketch of fewer rows than A has columns; `TooLarge` for a
-    /// sketch beyond 2^31 entries; `NonFiniteMatrix` where products of the data overflow.
+    /// sketch or factor of more than 2^28 entries; `NonFiniteMatrix` where products of the data overflow.
     pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
         self.solve_with(problem, ignore_events)
     }
@@ -137,7 +137,7 @@ impl Solver {
             if run.backward_error <= self.tolerance {
                 break Status::Converged;
             }
-            let passes_left = (self.max_iterations + 1).saturating_sub(run.trace.len().max(1));
+            let passes_left = self.max_iterations.saturating_add(1).saturating_sub(run.trace.len().max(1));
             if passes_left == 0 {
                 break Status::MaxIterations;
             }
@@ -231,7 +231,8 @@ impl<'a> Run<'a> {
             (Method::Sketch, _) => run.precondition_by_sketch()?,
             (Method::Auto, _) => {
                 run.precondition_by_columns();
-                run.may_sketch = sketch_pays;
+                let fits = preconditioner::require_dense("the sketch", default_sketch_rows(a), a.cols()).is_ok();
+                run.may_sketch = sketch_pays && fits;
             }
             (Method::Lsmr, _) => run.precondition_by_columns(),
         }
@@ -258,18 +259,28 @@ impl<'a> Run<'a> {
         if rows >= a.rows() {
             return self.precondition_by_factor();
         }
+        preconditioner::require_dense("the sketch", rows, d)?;
         let sketch = self.solver.sketch.build(rows, a.rows(), self.solver.seed)?;
         self.sketch_rows = rows;
         self.embedding = sketch.embedding_bound(d, measure::FAILURE);
         let (sketched, right) = (sketch.apply(a)?, sketch.apply_vector(self.problem.b())?);
         let (r, c) = preconditioner::augmented_factor(Matrix::Dense(&sketched), &right)?;
-        self.start_from(r, &c, rows)
+        self.start_from(r, &c, rows)?;
+        if self.preconditioner.rank() < d {
+            // A direction is lost, by A or by the sketch alone (two heavy rows in one place): only A itself can tell which, and
+            // what was measured under a P that may be blind to it counts for nothing.
+            (self.sketch_rows, self.embedding) = (0, None);
+            self.backward_error = f64::INFINITY;
+            return self.precondition_by_factor();
+        }
+        Ok(())
     }
 
     /// Sets P from a triangular factor, and x to the solution of the factored problem if that is better than the present one.
     fn start_from(&mut self, r: crate::Mat<f64>, c: &[f64], rows: usize) -> Result<(), Error> {
         self.preconditioner = Preconditioner::from_factor(r.clone(), rows.max(r.ncols()) as f64 * f64::EPSILON)?;
         self.seen = None;
+        self.contraction = None;
         let x = preconditioner::solve_factored(&self.preconditioner, &r, c);
         self.accept_if_better(x);
         Ok(())
@@ -328,7 +339,8 @@ impl<'a> Run<'a> {
     /// `sqrt 2` over the smallest singular value of `A P`: from `|Pᵀ g|` to a bound on Karlson and Waldén's estimate.
     fn karlson_walden_factor(&self) -> Option<f64> {
         let smallest = self.seen.map_or(0.5, |(smallest, _)| smallest);
-        (!matches!(self.preconditioner, Preconditioner::Columns(_)) && smallest > 0.0).then(|| std::f64::consts::SQRT_2 / smallest)
+        let sees_all = self.own_factor || matches!(self.preconditioner, Preconditioner::Triangular(_));
+        (sees_all && smallest > 0.0).then(|| std::f64::consts::SQRT_2 / smallest)
     }
 
     fn accept_if_better(&mut self, x: Vec<f64>) {
@@ -340,7 +352,13 @@ impl<'a> Run<'a> {
         );
         self.evaluate();
         let better = self.x.iter().all(|x| x.is_finite()) && self.backward_error <= kept.3;
-        if !better && !kept.1.is_empty() {
+        if better {
+            return;
+        }
+        if kept.1.is_empty() {
+            self.x = vec![0.0; kept.0.len()];
+            self.evaluate();
+        } else {
             (self.x, self.residual, self.gradient, self.backward_error) = kept;
         }
     }
