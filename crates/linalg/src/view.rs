@@ -46,11 +46,6 @@ pub fn to_array(a: MatRef<'_, f64>) -> Array {
     array
 }
 
-/// Column `j` as a vector.
-pub fn column_to_vec(a: MatRef<'_, f64>, j: usize) -> Vec<f64> {
-    a.col(j).iter().copied().collect()
-}
-
 /// Whether every entry is finite.
 pub fn is_finite(a: MatRef<'_, f64>) -> bool {
     a.col_iter().all(|column| column.iter().all(|v| v.is_finite()))

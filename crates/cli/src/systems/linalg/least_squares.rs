@@ -48,7 +48,7 @@ pub(super) struct LeastSquares {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Method {
-    /// By the sizes
+    /// By the sizes, and by the progress of lsmr
     Auto,
     /// The triangular factor of A
     Qr,
