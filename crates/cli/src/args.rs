@@ -170,3 +170,12 @@ impl FromStr for NumberOrFile {
         }
     }
 }
+
+/// How much to spend on the certificate.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Certify {
+    /// What the solve shows by the way
+    Cheap,
+    /// Everything
+    Full,
+}

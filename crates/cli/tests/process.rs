@@ -70,3 +70,18 @@ fn full_standard_output_is_exit_code_1_with_a_sentence() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("error: ") && text.lines().count() == 1, "{text}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_takes_no_more_is_told_and_leaves_nothing_half_written() {
+    let dir = examples();
+    let before = std::fs::read_dir(dir.path()).unwrap().count();
+    // Files of at most one block, and an error instead of the signal (25, SIGXFSZ) for what is beyond.
+    let script = "trap '' 25; ulimit -f 1; exec \"$0\" linalg leverage --a digits.npz:x --out tau.npy";
+    let output =
+        std::process::Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_certus")]).current_dir(dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("error: ") && text.contains("tau.npy"), "{text}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before, "neither the file nor a part of it");
+}

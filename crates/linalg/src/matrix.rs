@@ -74,3 +74,12 @@ impl Matrix<'_> {
         }
     }
 }
+
+/// Refuses a dense matrix of more than 2^28 entries (2 GiB), made on the way from sparse data; `instead` says what to do.
+pub(crate) fn require_dense(what: &str, rows: usize, cols: usize, instead: &str) -> Result<(), InputError> {
+    const LIMIT: usize = 1 << 28;
+    if rows.saturating_mul(cols) <= LIMIT {
+        return Ok(());
+    }
+    Err(InputError::too_large(what, format!("{rows} x {cols}"), format!("2^28 dense entries ({instead})")))
+}

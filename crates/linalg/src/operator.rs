@@ -4,9 +4,7 @@ use certus_numeric::sum::{dot, par_blocks};
 use certus_numeric::{Array, Csr};
 use rayon::prelude::*;
 
-use crate::factor::{Triangle, solve_triangular_vec};
 use crate::matrix::Matrix;
-use crate::view::MatRef;
 
 /// A matrix that can be applied to a vector from both sides. All that the iterative solvers need.
 ///
@@ -119,94 +117,6 @@ impl LinearOperator for Matrix<'_> {
         add_up(parts, w);
         squares.into_iter().sum()
     }
-}
-
-/// `A R⁻¹` for an upper triangular R: a matrix with a preconditioner from the right.
-#[derive(Clone, Copy, Debug)]
-pub struct RightPreconditioned<'a, A> {
-    /// The matrix.
-    pub matrix: &'a A,
-    /// The triangular factor, d x d.
-    pub factor: MatRef<'a, f64>,
-}
-
-impl<A> RightPreconditioned<'_, A> {
-    /// Replaces `x` by `R⁻¹ x`.
-    pub fn recover(&self, x: &mut [f64]) {
-        solve_triangular_vec(Triangle::Upper, self.factor, x);
-    }
-
-    /// Replaces `x` by `R⁻ᵀ x`.
-    pub fn recover_transpose(&self, x: &mut [f64]) {
-        solve_triangular_vec(Triangle::Lower, self.factor.transpose(), x);
-    }
-}
-
-impl<A: LinearOperator> LinearOperator for RightPreconditioned<'_, A> {
-    fn rows(&self) -> usize {
-        self.matrix.rows()
-    }
-
-    fn cols(&self) -> usize {
-        self.matrix.cols()
-    }
-
-    fn apply(&self, x: &[f64], y: &mut [f64]) {
-        let mut x = x.to_vec();
-        self.recover(&mut x);
-        self.matrix.apply(&x, y);
-    }
-
-    fn apply_transpose(&self, y: &[f64], x: &mut [f64]) {
-        self.matrix.apply_transpose(y, x);
-        self.recover_transpose(x);
-    }
-
-    fn bidiagonal_step(&self, v: &[f64], alpha: f64, u: &mut [f64], w: &mut [f64]) -> f64 {
-        let mut v = v.to_vec();
-        self.recover(&mut v);
-        let square = self.matrix.bidiagonal_step(&v, alpha, u, w);
-        self.recover_transpose(w);
-        square
-    }
-}
-
-/// `A diag(s)`: a matrix with scaled columns.
-#[derive(Clone, Copy, Debug)]
-pub struct ColumnScaled<'a, A> {
-    /// The matrix.
-    pub matrix: &'a A,
-    /// One factor a column.
-    pub scales: &'a [f64],
-}
-
-impl<A: LinearOperator> LinearOperator for ColumnScaled<'_, A> {
-    fn rows(&self) -> usize {
-        self.matrix.rows()
-    }
-
-    fn cols(&self) -> usize {
-        self.matrix.cols()
-    }
-
-    fn apply(&self, x: &[f64], y: &mut [f64]) {
-        self.matrix.apply(&scaled(x, self.scales), y);
-    }
-
-    fn apply_transpose(&self, y: &[f64], x: &mut [f64]) {
-        self.matrix.apply_transpose(y, x);
-        x.iter_mut().zip(self.scales).for_each(|(x, s)| *x *= s);
-    }
-
-    fn bidiagonal_step(&self, v: &[f64], alpha: f64, u: &mut [f64], w: &mut [f64]) -> f64 {
-        let square = self.matrix.bidiagonal_step(&scaled(v, self.scales), alpha, u, w);
-        w.iter_mut().zip(self.scales).for_each(|(w, s)| *w *= s);
-        square
-    }
-}
-
-fn scaled(x: &[f64], scales: &[f64]) -> Vec<f64> {
-    x.iter().zip(scales).map(|(x, s)| x * s).collect()
 }
 
 /// How the rows of a matrix are cut into blocks that add to private copies of a column vector: by size alone, few enough that

@@ -152,9 +152,9 @@ fn ordered_blocks(
     total
 }
 
-/// Rows (or columns) of one tile: about four tiles at least, so that two threads share evenly, each of a size that keeps GEMM busy.
+/// Rows (or columns) of one tile: four to sixteen tiles, an even share for threads, each of a size that keeps GEMM busy.
 fn tile(extent: usize) -> usize {
-    extent.div_ceil(4).next_multiple_of(48).min(TILE)
+    extent.div_ceil(4).min(TILE).max(extent.div_ceil(SUM_BLOCKS)).next_multiple_of(16)
 }
 
 fn accum(into: Destination) -> Accum {

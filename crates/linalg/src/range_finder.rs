@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::factor::PivotedQr;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, require_dense};
 use crate::product::{Destination, matmul, matmul_into};
 use crate::view::{Mat, MatRef, to_array, view};
 
@@ -101,6 +101,7 @@ impl RangeFinder {
     ///
     /// # Errors
     /// `DimensionMismatch`, `EmptyProblem`, `NonFinite` for A; `InvalidParameter` for a negative tolerance, or a rank or block of 0;
+    /// `TooLarge` for a block of more than 2^28 entries;
     /// `NonFiniteMatrix` if products overflow.
     pub fn find(&self, a: Matrix<'_>) -> Result<Range, Error> {
         self.find_with(a, certus_contract::ignore_events)
@@ -113,6 +114,7 @@ impl RangeFinder {
     pub fn find_with(&self, a: Matrix<'_>, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Range, Error> {
         a.validate("the matrix")?;
         self.validate()?;
+        require_dense("a block of random vectors", a.rows().max(a.cols()), self.block, "choose a smaller block")?;
         let work = Products::new(a, self.power_iterations > 0);
         let most = self.rank.min(a.rows()).min(a.cols());
         let mut basis = Mat::zeros(a.rows(), 0);

@@ -1,8 +1,10 @@
 //! Leverage scores against an orthonormal basis, and what must hold of them whatever the data.
 
+use certus_contract::Verdict;
 use certus_linalg::Matrix;
 use certus_linalg::factor::PivotedQr;
-use certus_linalg::leverage::{approximate_leverage_scores, leverage_scores};
+use certus_linalg::least_squares::Certify;
+use certus_linalg::leverage::{Leverage, approximate_leverage_scores, certificate, leverage_scores};
 use certus_linalg::product::matmul;
 use certus_linalg::view::{to_array, view};
 use certus_numeric::{Array, Csr, Seed};
@@ -142,7 +144,37 @@ fn bad_input_is_refused() {
     assert_eq!(kind(&a, Some(&[1.0, f64::NAN, 1.0, 1.0, 1.0])), "NonFinite");
     assert_eq!(kind(&Array::zeros([0, 2]), None), "EmptyProblem");
     assert_eq!(kind(&Array::matrix(1, 1, vec![f64::INFINITY]).unwrap(), None), "NonFinite");
+    let wide = Csr::new(40_000, 30_000, (0..=40_000).collect(), (0..40_000).map(|i| i % 30_000).collect(), vec![1.0; 40_000]).unwrap();
+    assert_eq!(leverage_scores(Matrix::Sparse(&wide), None).unwrap_err().kind(), "TooLarge");
     for (epsilon, failure) in [(0.0, 0.1), (1.0, 0.1), (0.5, 0.0), (f64::NAN, 0.1)] {
         assert_eq!(approximate_leverage_scores(Matrix::Dense(&a), None, epsilon, failure, Seed(0)).unwrap_err().kind(), "InvalidParameter");
+    }
+}
+
+#[test]
+fn the_certificate_holds_for_true_scores_and_each_check_can_fail() {
+    let (a, sparse) = (dense(3, 400, 6), sparse(4, 700, 9));
+    let weights: Vec<f64> = (0..700).map(|i| (i % 5) as f64).collect();
+    let certify =
+        |a: Matrix<'_>, weights: Option<&[f64]>, found: &Leverage| certificate(a, weights, found, Certify::Full, Seed(1)).unwrap();
+    let cases: [(Matrix<'_>, Option<&[f64]>); 3] =
+        [(Matrix::Dense(&a), None), (Matrix::Sparse(&sparse), None), (Matrix::Sparse(&sparse), Some(&weights))];
+    for (a, weights) in cases {
+        let exact = leverage_scores(a, weights).unwrap();
+        assert_eq!(certify(a, weights, &exact).verdict(), Verdict::Holds);
+        let near = approximate_leverage_scores(a, weights, 0.5, 0.01, Seed(1)).unwrap();
+        assert_eq!(certify(a, weights, &near).verdict(), Verdict::Holds);
+
+        let largest = (0..exact.scores.len()).max_by(|i, j| exact.scores[*i].total_cmp(&exact.scores[*j])).unwrap();
+        let broken = |change: &dyn Fn(&mut Vec<f64>)| {
+            let mut broken = exact.clone();
+            change(&mut broken.scores);
+            certify(a, weights, &broken).claims.iter().map(|claim| claim.verdict() == Verdict::Holds).collect::<Vec<_>>()
+        };
+        // One score too large: the sum sees it, and where it is the largest the sample does.
+        assert_eq!(broken(&|scores| scores[largest] += 0.01), [false, true, false]);
+        // The mean for all: only the sum is right.
+        let mean = exact.rank as f64 / exact.scores.len() as f64;
+        assert_eq!(broken(&|scores| scores.fill(mean)), [true, false, false]);
     }
 }

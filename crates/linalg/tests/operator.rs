@@ -1,5 +1,5 @@
 use certus_linalg::Matrix;
-use certus_linalg::operator::{ColumnScaled, LinearOperator, RightPreconditioned};
+use certus_linalg::operator::LinearOperator;
 use certus_linalg::view::{to_array, view};
 use certus_numeric::{Array, Csr};
 use proptest::prelude::*;
@@ -62,25 +62,6 @@ proptest! {
             prop_assert!(close(&a.transpose_times(&y), &expected_transpose));
             prop_assert!(step_is_two_passes(&a, seed));
         }
-    }
-
-    #[test]
-    fn scaled_and_preconditioned_operators_match_their_product(n in 5usize..60, d in 1usize..5, seed in any::<u64>()) {
-        let (dense, _) = both(seed, n, d);
-        let scales = (1..=d).map(|j| j as f64).collect::<Vec<_>>();
-        let a = Matrix::from(&dense);
-        let scaled = ColumnScaled { matrix: &a, scales: &scales };
-        let formed = Array::from_fn(n, d, |i, j| dense.row(i)[j] * scales[j]);
-        let x = numbers(seed ^ 1, d);
-        prop_assert!(close(&scaled.times(&x), &Matrix::from(&formed).times(&x)));
-        prop_assert!(step_is_two_passes(&scaled, seed));
-
-        let factor = certus_linalg::Mat::from_fn(d, d, |i, j| if i == j { 2.0 } else if i < j { 0.5 } else { 0.0 });
-        let preconditioned = RightPreconditioned { matrix: &a, factor: factor.as_ref() };
-        // A R⁻¹ (R x) = A x.
-        let rx = certus_linalg::product::matvec(factor.as_ref(), &x);
-        prop_assert!(close(&preconditioned.times(&rx), &a.times(&x)));
-        prop_assert!(step_is_two_passes(&preconditioned, seed));
     }
 }
 

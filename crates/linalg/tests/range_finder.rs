@@ -130,6 +130,7 @@ fn bad_input_is_refused() {
     assert_eq!(kind(RangeFinder::default().with_tolerance(f64::NAN), &a), "InvalidParameter");
     assert_eq!(kind(RangeFinder::default().with_rank(0), &a), "InvalidParameter");
     assert_eq!(kind(RangeFinder::default().with_block(0), &a), "InvalidParameter");
+    assert_eq!(kind(RangeFinder::default().with_block(1 << 40), &a), "TooLarge");
     assert_eq!(kind(RangeFinder::default(), &Array::zeros([0, 4])), "EmptyProblem");
     assert_eq!(kind(RangeFinder::default(), &Array::matrix(1, 1, vec![f64::NAN]).unwrap()), "NonFinite");
 }

@@ -2,7 +2,7 @@ use certus_contract::{Status, ignore_events};
 use certus_linalg::factor::{Cholesky, singular_values, symmetric_eigenvalues};
 use certus_linalg::operator::LinearOperator;
 use certus_linalg::product::{gram, matmul, matvec};
-use certus_linalg::solve::{LsmrOptions, PcgOptions, SymmetricOperator, lanczos_extremes, lsmr, pcg, singular_extremes};
+use certus_linalg::solve::{Lsmr, LsmrOptions, PcgOptions, SymmetricOperator, lanczos_extremes, lsmr, pcg, singular_extremes};
 use certus_linalg::view::view;
 use certus_linalg::{Mat, Matrix};
 use certus_numeric::Seed;
@@ -25,6 +25,35 @@ impl SymmetricOperator for Dense<'_> {
 
 fn norm(x: &[f64]) -> f64 {
     x.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+#[test]
+fn extremes_of_a_bidiagonal_are_its_singular_values_also_where_they_are_small_or_many() {
+    let run =
+        |bidiagonal: Vec<[f64; 2]>| Lsmr { x: Vec::new(), gradients: vec![0.0], residuals: vec![0.0], bidiagonal, status: Status::Stopped };
+    for (k, scale) in [(1, 1.0), (2, 1e-90), (17, 1.0), (60, 1e100)] {
+        let b = numbers(k as u64, 2 * k).chunks_exact(2).map(|b| [b[0].abs() * scale, b[1].abs() * scale]).collect::<Vec<_>>();
+        let dense = Mat::from_fn(k + 1, k, |i, j| {
+            if i == j {
+                b[j][0]
+            } else if i == j + 1 {
+                b[j][1]
+            } else {
+                0.0
+            }
+        });
+        let values = singular_values(dense.as_ref()).unwrap();
+        let (largest, smallest) = run(b).singular_extremes().unwrap();
+        assert!((largest / values[0] - 1.0).abs() < 1e-13, "{largest} {}", values[0]);
+        assert!((smallest - values[k - 1]).abs() < 1e-14 * values[0], "{smallest} {}", values[k - 1]);
+    }
+    // Constant diagonals: BᵀB = tridiag(1, 2, 1) has the eigenvalues 2 + 2 cos(j pi / (k + 1)).
+    let k = 100_000;
+    let (largest, smallest) = run(vec![[1.0, 1.0]; k]).singular_extremes().unwrap();
+    let angle = std::f64::consts::PI / (k + 1) as f64;
+    assert!((largest - 2.0 * (angle / 2.0).cos()).abs() < 1e-14);
+    assert!((smallest / (2.0 * (angle / 2.0).sin()) - 1.0).abs() < 1e-9, "to high relative accuracy: {smallest}");
+    assert!(run(Vec::new()).singular_extremes().is_none());
 }
 
 proptest! {

@@ -43,10 +43,20 @@ pub fn symmetric_eigenvalues(a: MatRef<'_, f64>) -> Result<Vec<f64>, Error> {
 ///
 /// # Errors
 /// `NotPositiveDefinite` for B, and as [`symmetric_eigen`].
+///
+/// # Panics
+/// If the matrices are not square and of the same size.
 pub fn generalized_symmetric_eigen(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<SymmetricEigen, Error> {
     let cholesky = Cholesky::new("the second matrix of the generalised eigenproblem", b)?;
     // C = L⁻¹ A L⁻ᵀ, made from both sides: solve for the columns of L⁻¹ A, transpose, solve again.
     let d = a.nrows();
+    assert!(
+        a.ncols() == d && b.nrows() == d,
+        "a generalised eigenproblem of a {d} x {} and a {} x {} matrix",
+        a.ncols(),
+        b.nrows(),
+        b.ncols()
+    );
     let mut half = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { a[(j, i)] });
     solve_triangular(Triangle::Lower, cholesky.lower(), half.as_mut());
     let mut c = half.transpose().to_owned();

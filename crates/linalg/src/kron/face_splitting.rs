@@ -43,8 +43,11 @@ impl<'a> FaceSplitting<'a> {
     /// memory: the result and one block of rows.
     ///
     /// # Panics
-    /// If there are not n weights.
+    /// If there are not n weights, or one is negative or NaN.
     pub fn gram(&self, weights: Option<&[f64]>) -> Mat<f64> {
+        if let Some(w) = weights {
+            assert!(w.len() == self.a.nrows() && w.iter().all(|w| *w >= 0.0), "{} weights of at least 0, one a row", self.a.nrows());
+        }
         let d = self.cols();
         let mut total = Mat::zeros(d, d);
         for (rows, block) in self.blocks() {

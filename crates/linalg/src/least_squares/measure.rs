@@ -1,12 +1,12 @@
 //! What the certificate needs beyond the solve.
 
 use super::facts::{Facts, residual_and_gradient};
-use super::preconditioner::{BLOCK_ROWS, Preconditioned, Preconditioner, factor_block, require_dense, row_blocks};
+use super::preconditioner::{BLOCK_ROWS, INSTEAD, Preconditioned, Preconditioner, factor_block, row_blocks};
 use super::problem::Problem;
 use super::solver::Certify;
 use crate::Error;
 use crate::factor::symmetric_eigenvalues;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, require_dense};
 use crate::operator::RowBlocks;
 use crate::product::gram;
 use crate::solve::{LsmrOptions, lsmr_from};
@@ -97,8 +97,8 @@ fn forward_bound(
 /// The extreme singular values of `A P`, rounded outwards, from the Gram matrix of its rows in blocks. Under a good P they are
 /// near 1, so that squaring loses nothing; where it does, the smallest becomes 0.
 fn spectrum(a: Matrix<'_>, by: &Preconditioner, condition: f64) -> Result<(f64, f64), Error> {
-    require_dense("a block of rows", a.rows().min(BLOCK_ROWS), a.cols())?;
-    require_dense("the Gram matrix", by.rank(), by.rank())?;
+    require_dense("a block of rows", a.rows().min(BLOCK_ROWS), a.cols(), INSTEAD)?;
+    require_dense("the Gram matrix", by.rank(), by.rank(), INSTEAD)?;
     let mut total = Mat::zeros(by.rank(), by.rank());
     let mut blocks = 0;
     for block in row_blocks(a) {

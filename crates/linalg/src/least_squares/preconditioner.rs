@@ -1,11 +1,10 @@
 //! Changes of variable x = P y under which `A P` is well conditioned.
 
-use certus_contract::InputError;
 use certus_numeric::sum::par_blocks;
 
 use crate::Error;
 use crate::factor::{PivotedQr, Triangle, qr_r, solve_triangular, solve_triangular_vec, svd, tall_qr_r, triangular_condition};
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, require_dense};
 use crate::operator::{LinearOperator, RowBlocks};
 use crate::product::{matmul, matvec};
 use crate::view::{Mat, MatRef, rows_of};
@@ -209,14 +208,8 @@ fn dense_rows(a: Matrix<'_>, rows: std::ops::Range<usize>) -> Mat<f64> {
     }
 }
 
-/// Refuses a dense matrix of more than 2^28 entries (2 GiB), made on the way from sparse data.
-pub(super) fn require_dense(what: &str, rows: usize, cols: usize) -> Result<(), InputError> {
-    const LIMIT: usize = 1 << 28;
-    if rows.saturating_mul(cols) <= LIMIT {
-        return Ok(());
-    }
-    Err(InputError::too_large(what, format!("{rows} x {cols}"), "2^28 dense entries (the method lsmr needs none)"))
-}
+/// What to do where a factor or a sketch is too large.
+pub(super) const INSTEAD: &str = "the method lsmr needs none";
 
 /// Rows that are factored at a time.
 pub(super) fn factor_block(cols: usize) -> usize {
@@ -226,7 +219,7 @@ pub(super) fn factor_block(cols: usize) -> usize {
 /// The triangular factor R of A and c = the first d entries of `Qᵀ b`, by blocks of rows of `[A b]`.
 pub(super) fn augmented_factor(a: Matrix<'_>, b: &[f64]) -> Result<(Mat<f64>, Vec<f64>), Error> {
     let d = a.cols();
-    require_dense("the factor of a", factor_block(d), d)?;
+    require_dense("the factor of a", factor_block(d), d, INSTEAD)?;
     let factors = par_blocks(a.rows(), factor_block(d), |rows| {
         let mut augmented = Mat::zeros(rows.len(), d + 1);
         augmented.as_mut().subcols_mut(0, d).copy_from(dense_rows(a, rows.clone()));

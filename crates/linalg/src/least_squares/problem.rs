@@ -1,6 +1,7 @@
 //! The data, validated once.
 
 use certus_contract::{InputError, require_finite, require_length};
+use certus_numeric::sum::max_abs;
 
 use crate::matrix::Matrix;
 
@@ -15,7 +16,8 @@ impl<'a> Problem<'a> {
     /// Validates the data. Cost: one pass over it.
     ///
     /// # Errors
-    /// `EmptyProblem`, `DimensionMismatch` (also for a matrix that is wider than tall), `NonFinite`.
+    /// `EmptyProblem`, `DimensionMismatch` (also for a matrix that is wider than tall), `NonFinite`, `InvalidParameter` for data
+    /// whose largest entry is not within 1e-100 and 1e100 (squares would overflow or vanish).
     pub fn new(a: impl Into<Matrix<'a>>, b: &'a [f64]) -> Result<Self, InputError> {
         let a = a.into();
         a.validate("a")?;
@@ -23,6 +25,16 @@ impl<'a> Problem<'a> {
         require_finite("b", &[b.len()], b)?;
         if a.rows() < a.cols() {
             return Err(InputError::shape("a", &[a.rows(), a.cols()], format!("at least {} rows (one for each column)", a.cols())));
+        }
+        for (name, values) in [("a", a.values()), ("b", b)] {
+            let largest = max_abs(values);
+            if largest != 0.0 && !(1e-100..=1e100).contains(&largest) {
+                return Err(InputError::parameter(
+                    format!("largest entry of {name}"),
+                    format!("{largest:e}"),
+                    "within 1e-100 and 1e100 (multiply the data by a power of two, and x back)",
+                ));
+            }
         }
         Ok(Problem { a, b })
     }

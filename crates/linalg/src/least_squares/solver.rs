@@ -12,7 +12,7 @@ use super::preconditioner::{Preconditioned, Preconditioner};
 use super::problem::Problem;
 use super::{measure, preconditioner};
 use crate::Error;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, require_dense};
 use crate::sketch::{EmbeddingBound, SketchKind};
 use crate::solve::{LsmrOptions, lsmr_from};
 
@@ -64,7 +64,7 @@ impl Default for Solver {
     fn default() -> Self {
         Solver {
             method: Method::Auto,
-            sketch: SketchKind::CountSketch,
+            sketch: SketchKind::default(),
             sketch_rows: None,
             tolerance: 1e-12,
             max_iterations: 1000,
@@ -202,6 +202,7 @@ struct Run<'a> {
     may_sketch: bool,
     /// Whether P comes from the factor of A itself.
     own_factor: bool,
+    warnings: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -223,6 +224,7 @@ impl<'a> Run<'a> {
             contraction: None,
             may_sketch: false,
             own_factor: false,
+            warnings: Vec::new(),
         };
         let sketch_pays = default_sketch_rows(a) < a.rows() / 4;
         match (solver.method, a) {
@@ -231,7 +233,7 @@ impl<'a> Run<'a> {
             (Method::Sketch, _) => run.precondition_by_sketch()?,
             (Method::Auto, _) => {
                 run.precondition_by_columns();
-                let fits = preconditioner::require_dense("the sketch", default_sketch_rows(a), a.cols()).is_ok();
+                let fits = require_dense("the sketch", default_sketch_rows(a), a.cols(), preconditioner::INSTEAD).is_ok();
                 run.may_sketch = sketch_pays && fits;
             }
             (Method::Lsmr, _) => run.precondition_by_columns(),
@@ -257,9 +259,15 @@ impl<'a> Run<'a> {
         let rows = self.solver.sketch_rows.unwrap_or_else(|| default_sketch_rows(a));
         self.may_sketch = false;
         if rows >= a.rows() {
+            if self.solver.method == Method::Sketch {
+                self.warnings.push(format!(
+                    "SketchNotUsed: a sketch of {rows} rows is no smaller than a with its {}; a itself was factored",
+                    a.rows()
+                ));
+            }
             return self.precondition_by_factor();
         }
-        preconditioner::require_dense("the sketch", rows, d)?;
+        require_dense("the sketch", rows, d, preconditioner::INSTEAD)?;
         let sketch = self.solver.sketch.build(rows, a.rows(), self.solver.seed)?;
         self.sketch_rows = rows;
         self.embedding = sketch.embedding_bound(d, measure::FAILURE);
@@ -271,6 +279,7 @@ impl<'a> Run<'a> {
             // what was measured under a P that may be blind to it counts for nothing.
             (self.sketch_rows, self.embedding) = (0, None);
             self.backward_error = f64::INFINITY;
+            self.warnings.push("SketchNotUsed: it lost a direction that a may have; a itself was factored".to_owned());
             return self.precondition_by_factor();
         }
         Ok(())
@@ -365,7 +374,7 @@ impl<'a> Run<'a> {
 
     fn finish(self, status: Status) -> Result<Solution, Error> {
         let d = self.problem.a().cols();
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings;
         let rank = self.preconditioner.rank();
         if rank < d {
             warnings.push(format!("RankDeficient: the columns of a span {rank} of {d} dimensions; x is the solution of minimum norm"));

@@ -107,7 +107,7 @@ pub trait Sketch: Send + Sync {
             Matrix::Dense(b) => self.sketch(Matrix::Dense(&b.transposed())),
             Matrix::Sparse(b) => self.sketch(Matrix::Sparse(&b.transposed())),
         };
-        Ok(transposed(&sketched))
+        Ok(sketched.transposed())
     }
 
     /// S itself, s x n: for tests and small sizes.
@@ -156,26 +156,3 @@ fn require_sizes(rows: usize, cols: usize) -> Result<(), InputError> {
 
 /// Row numbers of a sketch share 32 bits with a sign.
 const MAX_ROWS: usize = (1 << 31) - 1;
-
-/// The transpose, in parallel over blocks of its rows.
-fn transposed(a: &Array) -> Array {
-    use rayon::prelude::*;
-    const TILE: usize = 16;
-    let (rows, cols) = (a.rows(), a.cols());
-    let source = a.as_slice();
-    let mut result = Array::zeros([cols, rows]);
-    if source.is_empty() {
-        return result;
-    }
-    result.as_mut_slice().par_chunks_mut(TILE * rows).enumerate().for_each(|(block, out)| {
-        let j0 = block * TILE;
-        for i0 in (0..rows).step_by(TILE) {
-            for (j, out) in out.chunks_exact_mut(rows).enumerate() {
-                for i in i0..rows.min(i0 + TILE) {
-                    out[i] = source[i * cols + j0 + j];
-                }
-            }
-        }
-    });
-    result
-}

@@ -13,7 +13,7 @@ use super::count_sketch::row_and_sign;
 use super::hashed::{Placement, scatter};
 use super::tensor::{Factors, require_dimensions};
 use super::theory::{self, EmbeddingBound};
-use super::{Sketch, require_sizes, transposed};
+use super::{Sketch, require_sizes};
 use crate::matrix::Matrix;
 
 /// Pham and Pagh's sketch of x_1 (x) ... (x) x_q (row-major: the last factor's index runs fastest): row
@@ -82,7 +82,7 @@ impl TensorSketch {
         let factors = Factors::with_rows(factors, &self.dimensions)?;
         let columns = factors.kronecker_columns(self.rows)?;
         let spectra = factors.with_transposed(|factors| self.spectra(factors));
-        Ok(transposed(&self.combine(columns, &spectra, |column, choice| factors.split_column(column, choice))))
+        Ok(self.combine(columns, &spectra, |column, choice| factors.split_column(column, choice)).transposed())
     }
 
     /// S applied to the Khatri-Rao product (column-wise Kronecker product) of factors n_k x d: s x d.
@@ -93,7 +93,7 @@ impl TensorSketch {
         let factors = Factors::with_rows(factors, &self.dimensions)?;
         let columns = factors.common_columns()?;
         let spectra = factors.with_transposed(|factors| self.spectra(factors));
-        Ok(transposed(&self.combine(columns, &spectra, |column, choice| choice.fill(column))))
+        Ok(self.combine(columns, &spectra, |column, choice| choice.fill(column)).transposed())
     }
 
     /// S applied to each row of the face-splitting product (row-wise Kronecker product) of factors m x n_k: m x s, the feature

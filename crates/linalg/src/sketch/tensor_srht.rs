@@ -9,7 +9,7 @@ use super::hadamard::{Padding, sampled_rows, sign};
 use super::srht::padded_size;
 use super::tensor::{Factors, require_dimensions};
 use super::theory::{self, EmbeddingBound};
-use super::{Sketch, require_sizes, transposed};
+use super::{Sketch, require_sizes};
 use crate::matrix::Matrix;
 
 /// 1/sqrt(s) P (H D_1 (x) ... (x) H D_q): s rows drawn independently, as one row of each factor's transform.
@@ -101,7 +101,7 @@ impl TensorSrht {
     pub fn apply_face_splitting(&self, factors: &[Matrix<'_>]) -> Result<Array, InputError> {
         let factors = Factors::with_columns(factors, &self.dimensions)?;
         factors.common_rows()?;
-        Ok(transposed(&self.entrywise(&factors.with_transposed(|factors| self.sampled(factors)))))
+        Ok(self.entrywise(&factors.with_transposed(|factors| self.sampled(factors))).transposed())
     }
 
     fn scale(&self) -> f64 {

@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use certus_contract::{Event, Status};
 use certus_numeric::sum::par_dot;
 
-use crate::factor::singular_values;
 use crate::operator::LinearOperator;
-use crate::view::Mat;
 
 /// When [`lsmr`] stops.
 #[derive(Clone, Copy, Debug)]
@@ -51,26 +49,48 @@ impl Lsmr {
         self.gradients.len() - 1
     }
 
-    /// Estimates of the largest and the smallest singular value of A, from inside.
+    /// Estimates of the largest and the smallest singular value of A, from inside. Cost: a few hundred passes over the bidiagonal.
     pub fn singular_extremes(&self) -> Option<(f64, f64)> {
         let k = self.bidiagonal.len();
-        let b = Mat::from_fn(k + 1, k, |i, j| {
-            if i == j {
-                self.bidiagonal[j][0]
-            } else if i == j + 1 {
-                self.bidiagonal[j][1]
-            } else {
-                0.0
-            }
-        });
-        let values = singular_values(b.as_ref()).ok()?;
-        Some((*values.first()?, *values.last()?))
+        let largest = singular_value(&self.bidiagonal, k)?;
+        Some((largest, singular_value(&self.bidiagonal, 1)?))
     }
+}
+
+/// The singular value of the given rank, 1 the smallest, of a lower bidiagonal matrix, to rounding: by bisection, from the signs
+/// of the pivots of `[[-x, Bᵀ], [B, -x]]`, which is tridiagonal when rows and columns take turns.
+///
+/// Source: Demmel, Kahan, SIAM J. Sci. Stat. Comput. 11 (1990), section 4.
+fn singular_value(bidiagonal: &[[f64; 2]], rank: usize) -> Option<f64> {
+    let largest = bidiagonal.iter().flatten().fold(0.0, |largest: f64, v| largest.max(*v));
+    if bidiagonal.is_empty() || !largest.is_finite() {
+        return None;
+    }
+    let k = bidiagonal.len();
+    // The eigenvalues are plus and minus each singular value, and one 0.
+    let below = |x: f64| {
+        let (mut pivot, mut negative) = (-x, 1);
+        for v in bidiagonal.iter().flatten() {
+            let divisor = if pivot == 0.0 { f64::MIN_POSITIVE } else { pivot };
+            pivot = -x - v * (v / divisor);
+            negative += usize::from(pivot < 0.0);
+        }
+        negative.saturating_sub(k + 1)
+    };
+    let (mut low, mut high) = (0.0, 2.0 * largest);
+    for _ in 0..256 {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if below(middle) >= rank { high = middle } else { low = middle }
+    }
+    Some(0.5 * (low + high))
 }
 
 /// Minimises `|A x - b|` from x = 0; the minimum-norm solution where A is rank-deficient.
 ///
-/// Each iteration costs one pass over A and O(m + d) beside it. Memory: one vector of m entries and four of d.
+/// Each iteration costs one pass over A and O(m + d) beside it. Memory: one vector of m entries and five of d.
 /// The observer sees `|Aᵀ r|` after each iteration.
 ///
 /// Source: Fong, Saunders, SIAM J. Sci. Comput. 33 (2011).

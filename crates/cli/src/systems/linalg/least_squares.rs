@@ -6,7 +6,7 @@ use certus_linalg::sketch::SketchKind;
 use certus_numeric::Array;
 
 use super::view;
-use crate::args::{self, InFile, OutFile};
+use crate::args::{self, Certify, InFile, OutFile};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::report::Report;
@@ -38,7 +38,7 @@ pub(super) struct LeastSquares {
     /// Most passes over A
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = args::count)]
     max_iter: usize,
-    /// What to spend on the certificate: full measures the spectrum and the error exactly, at the cost of a QR
+    /// What to spend on the certificate: full bounds the spectrum and measures the error, at the cost of a QR
     #[arg(long, value_enum, default_value_t = Certify::Cheap)]
     certify: Certify,
     /// Where x goes, d numbers: .npy, or .npz with the array x
@@ -71,14 +71,6 @@ enum Distribution {
     Gaussian,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Certify {
-    /// What the solve shows by the way
-    Cheap,
-    /// Everything
-    Full,
-}
-
 impl From<Method> for least_squares::Method {
     fn from(method: Method) -> Self {
         match method {
@@ -97,15 +89,6 @@ impl From<Distribution> for SketchKind {
             Distribution::Osnap => SketchKind::Osnap,
             Distribution::Srht => SketchKind::Srht,
             Distribution::Gaussian => SketchKind::Gaussian,
-        }
-    }
-}
-
-impl From<Certify> for least_squares::Certify {
-    fn from(certify: Certify) -> Self {
-        match certify {
-            Certify::Cheap => least_squares::Certify::Cheap,
-            Certify::Full => least_squares::Certify::Full,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! `certus linalg leverage`.
 
-use certus_contract::{Certificate, Check, Claim, Status};
+use certus_contract::Status;
 use certus_io::{read_matrix, read_vector};
 use certus_linalg::leverage;
 use certus_numeric::Array;
 
 use super::view;
-use crate::args::{self, InFile, OutFile};
+use crate::args::{self, Certify, InFile, OutFile};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::report::Report;
@@ -29,6 +29,9 @@ pub(super) struct Leverage {
     /// The factor for --approximate, above 0 and below 1
     #[arg(long, value_name = "E", default_value = "0.5", value_parser = args::positive, requires = "approximate")]
     epsilon: f64,
+    /// What to spend on the certificate: full finds some scores again by least squares
+    #[arg(long, value_enum, default_value_t = Certify::Cheap)]
+    certify: Certify,
     /// Where the scores go, n numbers: .npy, or .npz with the array tau
     #[arg(long, value_name = "FILE", value_parser = OutFile::array)]
     out: OutFile,
@@ -50,30 +53,14 @@ impl Verb for Leverage {
         } else {
             leverage::leverage_scores(a, weights)?
         };
+        let certificate = leverage::certificate(a, weights, &found, self.certify.into(), ctx.seed())?;
         let sum = found.scores.iter().sum::<f64>();
         Ok(Report::new(Status::Done)
             .metric("rank", found.rank)
             .metric("sum", sum)
             .metric("largest", found.scores.iter().copied().fold(0.0, f64::max))
             .metric("relative_error", found.relative_error)
-            .certificate(Certificate::new([scores_add_up(sum, &found)]))
+            .certificate(certificate)
             .array(&self.out, "tau", Array::vector(found.scores)))
     }
-}
-
-/// The scores are the diagonal of a projection, whose trace is its rank.
-fn scores_add_up(sum: f64, found: &leverage::Leverage) -> Claim {
-    let rank = found.rank as f64;
-    let rounding = 4.0 * found.scores.len() as f64 * f64::EPSILON;
-    let sum =
-        Check::le("sum", "|sum of the scores - rank| / rank <= limit", (sum - rank).abs() / rank.max(1.0), found.relative_error + rounding);
-    let claim = Claim::new(
-        "Leverage scores add up to the rank",
-        "they are the diagonal of the projection onto the column space, whose trace is its rank",
-    );
-    if found.relative_error == 0.0 {
-        return claim.guarantees(sum);
-    }
-    let each = Check::le("each_score", "|score / true score - 1| <= limit for all rows", None, found.relative_error);
-    claim.guarantees(sum.trivial(1.0).estimated()).guarantees(each.trivial(1.0).estimated())
 }

@@ -2,6 +2,7 @@
 
 use certus_linalg::Matrix;
 
+use crate::args::Certify;
 use crate::error::{Exit, Explain};
 use crate::samples;
 use crate::verb::System;
@@ -27,6 +28,15 @@ fn view(matrix: &certus_io::Matrix) -> Matrix<'_> {
     match matrix {
         certus_io::Matrix::Dense(dense) => dense.into(),
         certus_io::Matrix::Sparse(sparse) => sparse.into(),
+    }
+}
+
+impl From<Certify> for certus_linalg::least_squares::Certify {
+    fn from(certify: Certify) -> Self {
+        match certify {
+            Certify::Cheap => certus_linalg::least_squares::Certify::Cheap,
+            Certify::Full => certus_linalg::least_squares::Certify::Full,
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! the rank as their sum. It is b_i (B^T B)^+ b_i^T, and does not change when A is multiplied from the right by an invertible
 //! matrix.
 
+mod certificate;
+
 use std::ops::Range;
 
 use certus_contract::{InputError, require_finite, require_length};
@@ -12,13 +14,15 @@ use certus_numeric::{Array, Csr, Seed};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::Error;
-use crate::factor::{Cholesky, PivotedQr, Triangle, solve_triangular, solve_triangular_vec, tall_qr_r};
-use crate::matrix::Matrix;
+use crate::factor::{Cholesky, PivotedQr, Triangle, solve_triangular, solve_triangular_vec, tall_qr_r, triangular_condition};
+use crate::matrix::{Matrix, require_dense};
 use crate::operator::LinearOperator;
 use crate::product::{gram, matmul};
 use crate::sketch::{Osnap, Sketch};
 use crate::solve::lanczos_extremes;
 use crate::view::{Mat, MatRef, view};
+
+pub use certificate::certificate;
 
 /// Rows of A that are worked on together.
 const BLOCK: usize = 512;
@@ -35,6 +39,8 @@ pub struct Leverage {
     pub rank: usize,
     /// Each score is within this factor 1 +- of the true one; 0 for exact ones.
     pub relative_error: f64,
+    /// The rounding error of a score, to first order: (8 d condition + n) 2^-52, the condition that of the unit-norm columns kept.
+    pub rounding: f64,
 }
 
 /// The scores of diag(sqrt w) A to rounding, for A of n x d and nonnegative weights w (1 without them).
@@ -46,7 +52,7 @@ pub struct Leverage {
 ///
 /// # Errors
 /// `DimensionMismatch`, `EmptyProblem`, `NonFinite` (also where a weight is), `InvalidParameter` for a negative weight;
-/// `NonFiniteMatrix` if products overflow.
+/// `TooLarge` beyond about 8000 columns, for which the sketch has more than 2^28 entries; `NonFiniteMatrix` if products overflow.
 ///
 /// ```
 /// use certus_linalg::leverage::leverage_scores;
@@ -82,7 +88,7 @@ pub fn leverage_scores(a: Matrix<'_>, weights: Option<&[f64]>) -> Result<Leverag
         squared_norms(block.as_ref(), 1.0)
     });
     let scores = blocks.concat().into_iter().map(|score| if score > 1.0 { 1.0 } else { score }).collect();
-    Ok(Leverage { scores, rank, relative_error: 0.0 })
+    Ok(Leverage { scores, rank, relative_error: 0.0, rounding: rows.rounding(&basis) })
 }
 
 /// The scores of diag(sqrt w) A to a factor of about 1 +- `epsilon`, all at once except with probability `failure`.
@@ -125,7 +131,8 @@ pub fn approximate_leverage_scores(
     };
     let centre = 2.0 / (low + high);
     let scores = par_blocks(a.rows(), BLOCK, |range| squared_norms(coordinates.block(range).as_ref(), centre)).concat();
-    Ok(Leverage { scores, rank, relative_error: (1.0 + sketch_error) * (1.0 + projection_error) - 1.0 })
+    let relative_error = (1.0 + sketch_error) * (1.0 + projection_error) - 1.0;
+    Ok(Leverage { scores, rank, relative_error, rounding: rows.rounding(&basis) })
 }
 
 /// The k for which the mean of k squared normal numbers is within 1 +- `error` for all of n rows, except with probability `failure`:
@@ -178,12 +185,13 @@ impl<'a> Rows<'a> {
     }
 
     fn no_scores(&self) -> Leverage {
-        Leverage { scores: vec![0.0; self.a.rows()], rank: 0, relative_error: 0.0 }
+        Leverage { scores: vec![0.0; self.a.rows()], rank: 0, relative_error: 0.0, rounding: 0.0 }
     }
 
     /// From a sketch with about `sketch_rows` rows; `None` for a matrix of zeros.
     fn basis(&self, sketch_rows: usize, seed: Seed) -> Result<Option<Basis>, Error> {
         let n = self.a.rows();
+        require_dense("the sketch of the matrix", n.min(sketch_rows), self.a.cols(), "leave out columns, or raise epsilon")?;
         let sketched = if n <= sketch_rows {
             self.dense_rows()
         } else {
@@ -207,6 +215,12 @@ impl<'a> Rows<'a> {
         let r = qr.r();
         let factor = Mat::from_fn(rank, rank, |i, j| if i >= j { r[(j, i)] } else { 0.0 });
         Ok((rank > 0).then_some(Basis { columns, scales, factor }))
+    }
+
+    /// The rounding error of a score, relative to it: that of a triangular solve, and of the sums of the correction.
+    fn rounding(&self, basis: &Basis) -> f64 {
+        let condition = triangular_condition(basis.factor.transpose());
+        (8.0 * self.a.cols() as f64 * condition + self.a.rows() as f64) * f64::EPSILON
     }
 
     /// All rows of B: for a matrix with no more rows than its sketch would have.
