@@ -27,6 +27,7 @@ pub mod matrix;
 pub mod operator;
 pub mod product;
 pub mod range_finder;
+mod simd;
 pub mod sketch;
 pub mod solve;
 pub mod view;

@@ -62,16 +62,25 @@ impl Matrix<'_> {
     /// # Errors
     /// `DimensionMismatch`, `EmptyProblem`, `NonFinite`.
     pub fn validate(&self, name: &str) -> Result<(), InputError> {
+        self.validate_shape(name)?;
+        match self {
+            Matrix::Dense(a) => a.require_finite(name),
+            Matrix::Sparse(a) => a.require_finite(name),
+        }
+    }
+
+    /// Refuses a matrix that is not two-dimensional, or has no rows or columns.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `EmptyProblem`.
+    pub fn validate_shape(&self, name: &str) -> Result<(), InputError> {
         if let Matrix::Dense(a) = self {
             a.require_matrix(name)?;
         }
         if self.rows() == 0 || self.cols() == 0 {
             return Err(InputError::empty(name, &[self.rows(), self.cols()]));
         }
-        match self {
-            Matrix::Dense(a) => a.require_finite(name),
-            Matrix::Sparse(a) => a.require_finite(name),
-        }
+        Ok(())
     }
 }
 

@@ -2,9 +2,11 @@
 
 use certus_numeric::sum::{dot, par_blocks};
 use certus_numeric::{Array, Csr};
+use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::matrix::Matrix;
+use crate::simd::{Kernel, widest};
 
 /// A matrix that can be applied to a vector from both sides. All that the iterative solvers need.
 ///
@@ -72,7 +74,7 @@ impl LinearOperator for Matrix<'_> {
         y.par_chunks_mut(rows.height).enumerate().for_each(|(k, y)| {
             let first = k * rows.height;
             match self {
-                Matrix::Dense(a) => pulp::Arch::new().dispatch(|| (0..y.len()).for_each(|i| y[i] = dot_lanes(a.row(first + i), x))),
+                Matrix::Dense(a) => widest(Times { rows: rows_of(a, first, y.len()), x, y }),
                 Matrix::Sparse(a) => (0..y.len()).for_each(|i| y[i] = sparse_dot(a, first + i, x)),
             }
         });
@@ -84,7 +86,7 @@ impl LinearOperator for Matrix<'_> {
         let parts = par_blocks(y.len(), rows.height, |range| {
             let mut part = vec![0.0; x.len()];
             match self {
-                Matrix::Dense(a) => pulp::Arch::new().dispatch(|| range.for_each(|i| add_multiple(&mut part, y[i], a.row(i)))),
+                Matrix::Dense(a) => widest(AddRows { rows: rows_of(a, range.start, range.len()), factors: &y[range], sum: &mut part }),
                 Matrix::Sparse(a) => range.for_each(|i| sparse_add(&mut part, y[i], a, i)),
             }
             part
@@ -102,7 +104,7 @@ impl LinearOperator for Matrix<'_> {
                 let mut part = vec![0.0; v.len()];
                 let first = k * rows.height;
                 match self {
-                    Matrix::Dense(a) => pulp::Arch::new().dispatch(|| dense_step(a, first, v, alpha, u, &mut part)),
+                    Matrix::Dense(a) => widest(Step { rows: rows_of(a, first, u.len()), v, alpha, u, part: &mut part }),
                     Matrix::Sparse(a) => {
                         for (i, u) in u.iter_mut().enumerate() {
                             *u = sparse_dot(a, first + i, v) - alpha * *u;
@@ -143,6 +145,11 @@ fn require_lengths(a: &Matrix<'_>, column_space: &[f64], row_space: &[f64]) {
     );
 }
 
+/// Rows of a dense matrix, one after the other.
+fn rows_of(a: &Array, first: usize, count: usize) -> &[f64] {
+    &a.as_slice()[first * a.cols()..(first + count) * a.cols()]
+}
+
 fn add_up(parts: Vec<Vec<f64>>, x: &mut [f64]) {
     x.fill(0.0);
     for part in parts {
@@ -150,25 +157,24 @@ fn add_up(parts: Vec<Vec<f64>>, x: &mut [f64]) {
     }
 }
 
+/// The dot products of R rows with one vector, together: so that none waits for another's additions.
+///
+/// In the machine's own lanes, not by the compiler's: it would shuffle the rows into each other.
 #[inline(always)]
-fn dot_lanes(a: &[f64], b: &[f64]) -> f64 {
-    const LANES: usize = 16;
-    let mut lanes = [0.0; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder()).fold(0.0, |sum, (a, b)| sum + a * b);
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..LANES {
-            lanes[lane] += a[lane] * b[lane];
+fn dots<S: Simd, const R: usize>(simd: S, rows: [&[f64]; R], x: &[f64]) -> [f64; R] {
+    let rows = rows.map(|row| S::as_simd_f64s(row));
+    let (x, x_rest) = S::as_simd_f64s(x);
+    let mut sums = [simd.splat_f64s(0.0); R];
+    for (k, x) in x.iter().enumerate() {
+        for (sum, (row, _)) in sums.iter_mut().zip(&rows) {
+            *sum = simd.mul_add_f64s(row[k], *x, *sum);
         }
     }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
+    let mut result = [0.0; R];
+    for ((result, sum), (_, rest)) in result.iter_mut().zip(sums).zip(&rows) {
+        *result = rest.iter().zip(x_rest).fold(simd.reduce_sum_f64s(sum), |sum, (a, x)| sum + a * x);
     }
-    lanes[0] + rest
+    result
 }
 
 #[inline(always)]
@@ -176,27 +182,100 @@ fn add_multiple(y: &mut [f64], factor: f64, x: &[f64]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
 }
 
-/// Four rows at a time: while they are in the first cache, they are used for both products, and `part` is touched once for four.
+/// `y = A x` for some rows of a dense matrix, four at a time.
+struct Times<'a> {
+    rows: &'a [f64],
+    x: &'a [f64],
+    y: &'a mut [f64],
+}
+
+impl Kernel for Times<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let d = self.x.len();
+        let (fours, ones) = (self.rows.chunks_exact(4 * d), self.y.len() / 4 * 4);
+        let rest = fours.remainder();
+        for (four, y) in fours.zip(self.y.chunks_exact_mut(4)) {
+            y.copy_from_slice(&dots(simd, quarters(four, d), self.x));
+        }
+        for (row, y) in rest.chunks_exact(d).zip(&mut self.y[ones..]) {
+            [*y] = dots(simd, [row], self.x);
+        }
+    }
+}
+
+/// `sum += Aᵀ factors` for some rows of a dense matrix, four at a time.
+struct AddRows<'a> {
+    rows: &'a [f64],
+    factors: &'a [f64],
+    sum: &'a mut [f64],
+}
+
+impl Kernel for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let d = self.sum.len();
+        let (fours, ones) = (self.rows.chunks_exact(4 * d), self.factors.len() / 4 * 4);
+        let rest = fours.remainder();
+        for (four, factors) in fours.zip(self.factors.chunks_exact(4)) {
+            add_four(self.sum, quarters(four, d), factors);
+        }
+        for (row, factor) in rest.chunks_exact(d).zip(&self.factors[ones..]) {
+            add_multiple(self.sum, *factor, row);
+        }
+    }
+}
+
+/// `u = A v - alpha u`, then `part += Aᵀ u`, four rows at a time: while they are in the first cache, they are used for both.
+struct Step<'a> {
+    rows: &'a [f64],
+    v: &'a [f64],
+    alpha: f64,
+    u: &'a mut [f64],
+    part: &'a mut [f64],
+}
+
+impl Kernel for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Step { rows, v, alpha, u, part } = self;
+        let d = v.len();
+        let (fours, ones) = (rows.chunks_exact(4 * d), u.len() / 4 * 4);
+        let rest = fours.remainder();
+        for (four, u) in fours.zip(u.chunks_exact_mut(4)) {
+            let four = quarters(four, d);
+            let products = dots(simd, four, v);
+            for (u, product) in u.iter_mut().zip(products) {
+                *u = product - alpha * *u;
+            }
+            add_four(part, four, u);
+        }
+        for (row, u) in rest.chunks_exact(d).zip(&mut u[ones..]) {
+            let [product] = dots(simd, [row], v);
+            *u = product - alpha * *u;
+            add_multiple(part, *u, row);
+        }
+    }
+}
+
+/// `sum += factors · rows`, for four rows.
 #[inline(always)]
-fn dense_step(a: &Array, first: usize, v: &[f64], alpha: f64, u: &mut [f64], part: &mut [f64]) {
-    let d = v.len();
-    let rows = &a.as_slice()[first * d..(first + u.len()) * d];
-    let (fours, rest) = (rows.chunks_exact(4 * d), u.len() / 4 * 4);
-    for (four, u) in fours.zip(u.chunks_exact_mut(4)) {
-        let (r0, r1) = four.split_at(2 * d);
-        let ((r0, r1), (r2, r3)) = (r0.split_at(d), r1.split_at(d));
-        for (u, row) in u.iter_mut().zip([r0, r1, r2, r3]) {
-            *u = dot_lanes(row, v) - alpha * *u;
-        }
-        let (u0, u1, u2, u3) = (u[0], u[1], u[2], u[3]);
-        for ((((w, a0), a1), a2), a3) in part.iter_mut().zip(r0).zip(r1).zip(r2).zip(r3) {
-            *w += (u0 * a0 + u1 * a1) + (u2 * a2 + u3 * a3);
-        }
+fn add_four(sum: &mut [f64], rows: [&[f64]; 4], factors: &[f64]) {
+    let (f0, f1, f2, f3) = (factors[0], factors[1], factors[2], factors[3]);
+    for ((((sum, a0), a1), a2), a3) in sum.iter_mut().zip(rows[0]).zip(rows[1]).zip(rows[2]).zip(rows[3]) {
+        *sum += (f0 * a0 + f1 * a1) + (f2 * a2 + f3 * a3);
     }
-    for (u, row) in u[rest..].iter_mut().zip(rows[rest * d..].chunks_exact(d)) {
-        *u = dot_lanes(row, v) - alpha * *u;
-        add_multiple(part, *u, row);
-    }
+}
+
+#[inline(always)]
+fn quarters(four: &[f64], d: usize) -> [&[f64]; 4] {
+    [&four[..d], &four[d..2 * d], &four[2 * d..3 * d], &four[3 * d..]]
 }
 
 #[inline(always)]

@@ -61,18 +61,29 @@ pub fn norm2(values: &[f64]) -> f64 {
     largest * scaled.sqrt()
 }
 
-/// The largest absolute entry: 0 of nothing, NaN if any entry is.
+/// The largest absolute entry: 0 of nothing, NaN if any entry is. In parallel blocks, at the speed of memory.
 pub fn max_abs(values: &[f64]) -> f64 {
-    let larger = |largest: f64, v: &f64| if v.abs() > largest || v.is_nan() { v.abs() } else { largest };
-    let chunks = values.chunks_exact(LANES);
-    let largest = chunks.remainder().iter().fold(0.0, larger);
-    let mut lanes = [0.0; LANES];
-    for chunk in chunks {
-        for (lane, v) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, v);
+    // A comparison passes NaN over, a product with zero keeps it.
+    let of_block = |block: &[f64]| {
+        let (mut largest, mut zeros) = ([0.0f64; LANES], [0.0; LANES]);
+        let chunks = block.chunks_exact(LANES);
+        let mut take = |lane: usize, v: f64| {
+            largest[lane] = if largest[lane] > v.abs() { largest[lane] } else { v.abs() };
+            zeros[lane] += 0.0 * v;
+        };
+        chunks.remainder().iter().enumerate().for_each(|(lane, v)| take(lane, *v));
+        for chunk in chunks {
+            for lane in 0..LANES {
+                take(lane, chunk[lane]);
+            }
         }
-    }
-    lanes.iter().fold(largest, larger)
+        let finite = zeros.iter().sum::<f64>() == 0.0;
+        let largest = largest.iter().fold(0.0, |a: f64, b| a.max(*b));
+        // Infinity times zero is NaN too.
+        if finite || block.iter().all(|v| !v.is_nan()) { largest } else { f64::NAN }
+    };
+    let blocks = par_blocks(values.len(), BLOCK, |range| of_block(&values[range]));
+    blocks.into_iter().fold(0.0, |a, b| if a > b || a.is_nan() { a } else { b })
 }
 
 /// The dot product in parallel blocks.

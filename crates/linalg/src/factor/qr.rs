@@ -14,7 +14,7 @@ use super::{Triangle, solve_triangular};
 use crate::error::Error;
 
 /// Rows of one block of a tall factorisation, as a multiple of its columns.
-const TALL: usize = 16;
+const TALL: usize = 8;
 
 /// The upper triangular factor of `a` (n x d, n >= d): `aᵀ a = Rᵀ R` without forming it. Consumes `a`. Cost: 2 d² (n - d/3) flops.
 ///
@@ -26,7 +26,7 @@ pub fn qr_r(mut a: Mat<f64>) -> Result<Mat<f64>, Error> {
     Ok(upper(a.as_ref()))
 }
 
-/// As [`qr_r`] for a tall matrix, by blocks of rows in parallel whose factors are factored again (TSQR). Memory: about 2 x 16 d²
+/// As [`qr_r`] for a tall matrix, by blocks of rows in parallel whose factors are factored again (TSQR). Memory: about 2 x 8 d²
 /// numbers a thread and d² a block.
 ///
 /// Source: Demmel, Grigori, Hoemmen, Langou, SIAM J. Sci. Comput. 34 (2012).

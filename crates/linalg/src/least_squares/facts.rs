@@ -79,7 +79,7 @@ pub struct Facts {
 /// If `x` has not as many entries as A has columns.
 pub fn backward_error(problem: &Problem<'_>, x: &[f64]) -> f64 {
     let (residual, gradient) = residual_and_gradient(problem, x);
-    relative_backward_error(norm2(&residual), norm2(&gradient), norm2(x), norm2(problem.a().values()))
+    relative_backward_error(norm2(&residual), norm2(&gradient), norm2(x), problem.norm_a())
 }
 
 /// `A x - b` and `Aᵀ (A x - b)`, in one pass.

@@ -1,6 +1,6 @@
 //! Changes of variable x = P y under which `A P` is well conditioned.
 
-use certus_numeric::sum::par_blocks;
+use certus_numeric::sum::{norm2, par_blocks};
 
 use crate::Error;
 use crate::factor::{PivotedQr, Triangle, qr_r, solve_triangular, solve_triangular_vec, svd, tall_qr_r, triangular_condition};
@@ -88,6 +88,21 @@ impl Preconditioner {
         }
     }
 
+    /// An estimate of `|P⁻¹|` from inside, for a stopping rule whose outcome is measured: ten steps of the power method.
+    pub(super) fn inverse_norm_estimate(&self) -> f64 {
+        let Preconditioner::Triangular(r) = self else { return self.inverse_norm() };
+        let mut x = vec![1.0; r.ncols()];
+        let mut norm = 0.0;
+        for _ in 0..10 {
+            let size = norm2(&x);
+            x.iter_mut().for_each(|x| *x /= size);
+            let image = matvec(r.as_ref(), &x);
+            norm = norm2(&image);
+            x = matvec(r.transpose(), &image);
+        }
+        norm.min(self.inverse_norm())
+    }
+
     /// An upper bound of `|P|`. Cost: d³/3 flops for a triangular factor.
     pub(super) fn norm(&self) -> f64 {
         match self {
@@ -148,7 +163,7 @@ impl<A: LinearOperator> LinearOperator for Preconditioned<'_, A> {
 }
 
 fn column_norm(r: MatRef<'_, f64>, j: usize) -> f64 {
-    certus_numeric::sum::norm2(&r.col(j).iter().copied().collect::<Vec<_>>())
+    norm2(&r.col(j).iter().copied().collect::<Vec<_>>())
 }
 
 /// `sqrt(|R|_1 |R|_inf)`, an upper bound of the largest singular value.

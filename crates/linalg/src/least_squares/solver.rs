@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
         let mut run = Run {
             solver,
             problem,
-            norm_a: norm2(a.values()),
+            norm_a: problem.norm_a(),
             preconditioner: Preconditioner::Columns(Vec::new()),
             sketch_rows: 0,
             embedding: None,
@@ -304,8 +304,8 @@ impl<'a> Run<'a> {
         let size = norm2(self.problem.b()).max(self.norm_a * norm2(&self.x));
         let options = LsmrOptions {
             tolerance: self.solver.tolerance,
-            // A gradient in y grows at most by |P⁻¹| back to x.
-            matrix_norm: Some(self.norm_a / self.preconditioner.inverse_norm()),
+            // A gradient in y grows at most by |P⁻¹| back to x. Should the estimate be too low, the loop refines once more.
+            matrix_norm: Some(self.norm_a / self.preconditioner.inverse_norm_estimate()),
             gradient: 0.5 * self.solver.tolerance * self.norm_a * norm2(&self.x) / self.karlson_walden_factor().unwrap_or(f64::INFINITY),
             residual: Some(self.solver.tolerance * size),
             max_iterations: passes,
@@ -411,10 +411,10 @@ impl<'a> Run<'a> {
 }
 
 /// Flops of a factorisation that take as long as one flop of a pass over A: products run at the speed of the multipliers, passes
-/// at that of the memory (about 8) or, sparse, of its latency (about 24).
+/// at that of the memory (about 4) or, sparse, of its latency (about 24).
 fn factor_flops_per_pass_flop(a: Matrix<'_>) -> f64 {
     match a {
-        Matrix::Dense(_) => 8.0,
+        Matrix::Dense(_) => 4.0,
         Matrix::Sparse(_) => 24.0,
     }
 }
@@ -423,7 +423,7 @@ fn factor_flops_per_pass_flop(a: Matrix<'_>) -> f64 {
 const SMALL: usize = 1 << 16;
 
 /// The most entries of a sketch of a dense matrix: beyond what caches hold, its rows are added to at the speed of memory.
-const CACHED: f64 = (1 << 20) as f64;
+const CACHED: f64 = (1 << 21) as f64;
 
 /// Rows for the least sum of the cost of factoring the sketch and that of the passes that it needs.
 fn default_sketch_rows(a: Matrix<'_>) -> usize {

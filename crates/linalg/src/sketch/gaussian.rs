@@ -2,6 +2,7 @@
 
 use certus_contract::InputError;
 use certus_numeric::{Array, Seed};
+use pulp::Simd;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -9,6 +10,7 @@ use super::theory::{self, EmbeddingBound};
 use super::{Sketch, require_sizes};
 use crate::matrix::Matrix;
 use crate::product::{Destination, matmul_into};
+use crate::simd::{Kernel, widest};
 use crate::view::{MatMut, MatRef, rows_of};
 
 /// Rows of one tile of S: the accumulators of a column of the result fill eight vector registers of eight.
@@ -80,7 +82,7 @@ impl Sketch for Gaussian {
                     for (column_block, i0) in (0..self.cols).step_by(TILE_COLS).enumerate() {
                         let width = TILE_COLS.min(self.cols - i0);
                         self.fill(block, column_block, &mut tile[..TILE_ROWS * width]);
-                        pulp::Arch::new().dispatch(|| add_tile(&mut sums, &tile[..TILE_ROWS * width], a, i0));
+                        widest(AddTile { sums: &mut sums, tile: &tile[..TILE_ROWS * width], a, first: i0 });
                     }
                     for (r, out) in out.chunks_exact_mut(d).enumerate() {
                         out.iter_mut().enumerate().for_each(|(j, v)| *v = scale * sums[j * TILE_ROWS + r]);
@@ -98,14 +100,26 @@ impl Sketch for Gaussian {
 }
 
 /// The transposed accumulators += the tile, whose first column is `first`, times its rows of A.
-#[inline(always)]
-fn add_tile(sums: &mut [f64], tile: &[f64], a: Matrix<'_>, first: usize) {
-    for (i, column) in tile.chunks_exact(TILE_ROWS).enumerate() {
-        match a {
-            Matrix::Dense(a) => a.row(first + i).iter().enumerate().for_each(|(j, &v)| add_multiple(sums, j, v, column)),
-            Matrix::Sparse(a) => {
-                let (columns, values) = a.row(first + i);
-                columns.iter().zip(values).for_each(|(&j, &v)| add_multiple(sums, j as usize, v, column));
+struct AddTile<'a> {
+    sums: &'a mut [f64],
+    tile: &'a [f64],
+    a: Matrix<'a>,
+    first: usize,
+}
+
+impl Kernel for AddTile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let AddTile { sums, tile, a, first } = self;
+        for (i, column) in tile.chunks_exact(TILE_ROWS).enumerate() {
+            match a {
+                Matrix::Dense(a) => a.row(first + i).iter().enumerate().for_each(|(j, &v)| add_multiple(sums, j, v, column)),
+                Matrix::Sparse(a) => {
+                    let (columns, values) = a.row(first + i);
+                    columns.iter().zip(values).for_each(|(&j, &v)| add_multiple(sums, j as usize, v, column));
+                }
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The Walsh-Hadamard transform, and chosen rows of it without a whole transform in memory.
 
 use certus_numeric::Array;
+use pulp::Simd;
 
 use super::panels::by_panels;
 use crate::matrix::Matrix;
+use crate::simd::{Kernel, widest};
 
 /// Entries that are transformed together in cache: a block of rows of a panel of columns, 512 kB.
 const CACHED: usize = 65_536;
@@ -33,7 +35,20 @@ pub fn walsh_hadamard(x: &mut [f64], width: usize) {
 }
 
 fn transform(x: &mut [f64], width: usize) {
-    pulp::Arch::new().dispatch(|| {
+    widest(Transform { x, width });
+}
+
+struct Transform<'a> {
+    x: &'a mut [f64],
+    width: usize,
+}
+
+impl Kernel for Transform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Transform { x, width } = self;
         // First within parts that fit into the cache, then across them.
         let rows_in_cache = (IN_CACHE / width).max(1);
         let part = (x.len() / width).min(1 << rows_in_cache.ilog2()) * width;
@@ -41,7 +56,7 @@ fn transform(x: &mut [f64], width: usize) {
             combine_from(part, width);
         }
         combine_from(x, part);
-    });
+    }
 }
 
 /// The levels at which runs of `len` entries and longer are combined, two levels at a time.

@@ -6,9 +6,11 @@
 
 use certus_numeric::sum::{BLOCK, par_blocks};
 use certus_numeric::{Array, Csr};
+use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::matrix::Matrix;
+use crate::simd::{Kernel, widest};
 
 /// Where input rows go.
 pub(super) trait Placement: Sync {
@@ -34,6 +36,9 @@ const MIN_BLOCKS: usize = 32;
 /// Parts of dense input with private results.
 const MAX_PARTS: usize = 8;
 
+/// Entries of all private results: 16 MB.
+const SHARED: usize = 1 << 21;
+
 /// Entries in one sorted chunk: its 800 kB are written in cache.
 const CHUNK: usize = 65_536;
 
@@ -54,23 +59,12 @@ pub(super) fn scatter(rows: usize, scale: f64, placement: &impl Placement, a: Ma
 fn scatter_dense(rows: usize, scale: f64, placement: &impl Placement, a: &Array) -> Array {
     let (n, d) = (a.rows(), a.cols());
     let mut result = Array::zeros([rows, d]);
-    // Private results together are at most a quarter of the input.
-    let parts = (n / (4 * rows)).clamp(1, MAX_PARTS);
+    // Private results together are at most a quarter of the input, and should stay in the last cache.
+    let cached = (SHARED / (rows * d).max(1)).max(2);
+    let parts = 1 << (n / (4 * rows)).min(cached).clamp(1, MAX_PARTS).ilog2();
     let partial = par_blocks(n, n.div_ceil(parts).max(1), |range| {
         let mut out = vec![0.0; rows * d];
-        pulp::Arch::new().dispatch(|| {
-            for i in range {
-                for copy in 0..placement.copies() {
-                    let (target, negative) = placement.place(i, copy);
-                    let factor = signed(scale * placement.factor(i), negative);
-                    if d == 1 {
-                        out[target] += factor * a.as_slice()[i];
-                    } else {
-                        add_multiple(&mut out[target * d..(target + 1) * d], factor, a.row(i));
-                    }
-                }
-            }
-        });
+        widest(Scatter { rows: range, scale, placement, a, out: &mut out });
         out
     });
     result.as_mut_slice().par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
@@ -79,6 +73,35 @@ fn scatter_dense(rows: usize, scale: f64, placement: &impl Placement, a: &Array)
         }
     });
     result
+}
+
+/// Adds the rows of a range, signed and scaled, to the rows of `out` that the placement names.
+struct Scatter<'a, P> {
+    rows: std::ops::Range<usize>,
+    scale: f64,
+    placement: &'a P,
+    a: &'a Array,
+    out: &'a mut [f64],
+}
+
+impl<P: Placement> Kernel for Scatter<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let d = self.a.cols();
+        for i in self.rows {
+            for copy in 0..self.placement.copies() {
+                let (target, negative) = self.placement.place(i, copy);
+                let factor = signed(self.scale * self.placement.factor(i), negative);
+                if d == 1 {
+                    self.out[target] += factor * self.a.as_slice()[i];
+                } else {
+                    add_multiple(&mut self.out[target * d..(target + 1) * d], factor, self.a.row(i));
+                }
+            }
+        }
+    }
 }
 
 fn scatter_sparse(rows: usize, scale: f64, placement: &impl Placement, a: &Csr) -> Array {
