@@ -1,7 +1,10 @@
 //! A matrix of data: dense or sparse.
 
 use certus_contract::InputError;
+use certus_numeric::sum::par_blocks;
 use certus_numeric::{Array, Csr};
+
+use crate::operator::RowBlocks;
 
 /// The data matrix of a problem, borrowed: dense row-major, or sparse by rows. It is never turned from one into the other.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +58,54 @@ impl Matrix<'_> {
             Matrix::Dense(a) => a.as_slice(),
             Matrix::Sparse(a) => a.values(),
         }
+    }
+
+    /// The norm of each column. Entries whose squares overflow or vanish are not taken care of. Cost: one pass.
+    pub fn column_norms(&self) -> Vec<f64> {
+        self.column_squares(None).into_iter().map(f64::sqrt).collect()
+    }
+
+    /// The sum of squares of each column, with weights of the rows (default 1). Cost: one pass.
+    ///
+    /// # Panics
+    /// If there are not n weights.
+    pub fn column_squares(&self, weights: Option<&[f64]>) -> Vec<f64> {
+        let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
+        let parts = par_blocks(self.rows(), RowBlocks::new(*self).height, |rows| {
+            let mut squares = vec![0.0; self.cols()];
+            match self {
+                Matrix::Dense(a) => rows.for_each(|i| squares.iter_mut().zip(a.row(i)).for_each(|(s, v)| *s += weight(i) * v * v)),
+                Matrix::Sparse(a) => rows.for_each(|i| {
+                    let (columns, values) = a.row(i);
+                    columns.iter().zip(values).for_each(|(&j, v)| squares[j as usize] += weight(i) * v * v);
+                }),
+            }
+            squares
+        });
+        let mut total = vec![0.0; self.cols()];
+        for part in parts {
+            total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+        }
+        total
+    }
+
+    /// `|A| y` for the matrix of absolute values. Cost: one pass.
+    ///
+    /// # Panics
+    /// If `y` has not d entries.
+    pub fn absolute_times(&self, y: &[f64]) -> Vec<f64> {
+        assert_eq!(y.len(), self.cols(), "a matrix with {} columns times a vector of {}", self.cols(), y.len());
+        let blocks = par_blocks(self.rows(), RowBlocks::new(*self).height, |rows| {
+            let product = |i: usize| match self {
+                Matrix::Dense(a) => a.row(i).iter().zip(y).fold(0.0, |sum, (v, y)| sum + v.abs() * y),
+                Matrix::Sparse(a) => {
+                    let (columns, values) = a.row(i);
+                    columns.iter().zip(values).fold(0.0, |sum, (&j, v)| sum + v.abs() * y[j as usize])
+                }
+            };
+            rows.map(product).collect::<Vec<_>>()
+        });
+        blocks.concat()
     }
 
     /// Refuses a matrix that is not two-dimensional, has no rows or columns, or an entry that is NaN or infinite.

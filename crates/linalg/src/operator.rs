@@ -71,13 +71,15 @@ impl LinearOperator for Matrix<'_> {
     fn apply(&self, x: &[f64], y: &mut [f64]) {
         require_lengths(self, x, y);
         let rows = RowBlocks::new(*self);
-        y.par_chunks_mut(rows.height).enumerate().for_each(|(k, y)| {
+        let block = |(k, y): (usize, &mut [f64])| {
             let first = k * rows.height;
             match self {
                 Matrix::Dense(a) => widest(Times { rows: rows_of(a, first, y.len()), x, y }),
                 Matrix::Sparse(a) => (0..y.len()).for_each(|i| y[i] = sparse_dot(a, first + i, x)),
             }
-        });
+        };
+        // The pool has its price, which a small product would not earn.
+        if y.len() <= rows.height { block((0, y)) } else { y.par_chunks_mut(rows.height).enumerate().for_each(block) }
     }
 
     fn apply_transpose(&self, y: &[f64], x: &mut [f64]) {

@@ -8,7 +8,12 @@ use certus_numeric::sum;
 use faer::linalg::matmul::matmul as gemm;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef, Par};
+use pulp::Simd;
 use rayon::prelude::*;
+
+use crate::matrix::Matrix;
+use crate::simd::{Kernel, widest};
+use crate::view::rows_of;
 
 /// Rows or columns of one tile of a result.
 const TILE: usize = 512;
@@ -110,6 +115,101 @@ pub fn gram(a: MatRef<'_, f64>) -> Mat<f64> {
         }
     }
     g
+}
+
+/// `Aᵀ diag(w) A` for weights of any sign, all of it, exactly symmetric. Cost: n d² flops (dense), the sum of squared row counts
+/// (sparse); memory: at most sixteen partial results, together 2^22 numbers or two.
+///
+/// # Panics
+/// If there are not n weights.
+pub fn weighted_gram(a: Matrix<'_>, weights: &[f64]) -> Mat<f64> {
+    assert_eq!(weights.len(), a.rows(), "{} weights for {} rows", weights.len(), a.rows());
+    let d = a.cols();
+    let work = match a {
+        Matrix::Dense(_) => a.rows() * d * d,
+        Matrix::Sparse(a) => a.indptr().windows(2).map(|row| (row[1] - row[0]) * (row[1] - row[0] + 1) / 2).sum::<usize>() + a.rows(),
+    };
+    // Partial results are worth their addition, and fit together.
+    let parts = (work / (4 * d * d).max(1 << 14)).clamp(1, SUM_BLOCKS).min(((1 << 22) / (d * d).max(1)).max(2));
+    let height = a.rows().div_ceil(parts);
+    let parts = sum::par_blocks(a.rows(), height, |rows| {
+        let mut part = vec![0.0; d * d];
+        match a {
+            Matrix::Dense(a) => widest(DenseGram { a, rows, weights, part: &mut part }),
+            Matrix::Sparse(a) => rows.for_each(|i| add_outer(&mut part, weights[i], a.row(i), d)),
+        }
+        part
+    });
+    let mut total = parts.into_iter().reduce(|mut total, part| {
+        total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+        total
+    });
+    let lower = total.get_or_insert_with(|| vec![0.0; d * d]);
+    Mat::from_fn(d, d, |i, j| if i >= j { lower[i * d + j] } else { lower[j * d + i] })
+}
+
+/// The lower triangle of `part` (row-major) += w times the outer product of a sparse row with itself.
+#[inline]
+fn add_outer(part: &mut [f64], w: f64, (columns, values): (&[u32], &[f64]), d: usize) {
+    for (k, (&i, v)) in columns.iter().zip(values).enumerate() {
+        let (row, factor) = (&mut part[i as usize * d..(i as usize + 1) * d], w * v);
+        for (&j, v) in columns[..=k].iter().zip(values) {
+            row[j as usize] += factor * v;
+        }
+    }
+}
+
+/// The lower triangle of `part` (row-major) += `Aᵀ diag(w) A` of some rows.
+struct DenseGram<'a> {
+    a: &'a certus_numeric::Array,
+    rows: std::ops::Range<usize>,
+    weights: &'a [f64],
+    part: &'a mut [f64],
+}
+
+/// Columns below which a Gram matrix is summed row by row: GEMM's kernels are wider.
+const NARROW: usize = 16;
+/// Rows that are scaled and multiplied together.
+const GRAM_ROWS: usize = 512;
+
+impl Kernel for DenseGram<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let DenseGram { a, rows, weights, part } = self;
+        let d = a.cols();
+        if d < NARROW {
+            for i in rows {
+                let row = a.row(i);
+                for (j, v) in row.iter().enumerate() {
+                    let factor = weights[i] * v;
+                    part[j * d..j * d + j + 1].iter_mut().zip(row).for_each(|(sum, v)| *sum += factor * v);
+                }
+            }
+            return;
+        }
+        let mut scaled = vec![0.0; GRAM_ROWS.min(rows.len()) * d];
+        for start in rows.clone().step_by(GRAM_ROWS) {
+            let count = GRAM_ROWS.min(rows.end - start);
+            let block = &a.as_slice()[start * d..(start + count) * d];
+            for ((scaled, row), w) in scaled.chunks_exact_mut(d).zip(block.chunks_exact(d)).zip(&weights[start..]) {
+                scaled.iter_mut().zip(row).for_each(|(s, v)| *s = w * v);
+            }
+            let (block, scaled) = (rows_of(block, count, d), rows_of(&scaled[..count * d], count, d));
+            triangular::matmul(
+                MatMut::from_row_major_slice_mut(part, d, d),
+                BlockStructure::TriangularLower,
+                Accum::Add,
+                block.transpose(),
+                BlockStructure::Rectangular,
+                scaled,
+                BlockStructure::Rectangular,
+                1.0,
+                Par::Seq,
+            );
+        }
+    }
 }
 
 /// `a x`. Bound by memory: one pass over `a`, in parallel blocks of rows.

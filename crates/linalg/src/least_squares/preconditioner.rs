@@ -5,7 +5,7 @@ use certus_numeric::sum::{norm2, par_blocks};
 use crate::Error;
 use crate::factor::{PivotedQr, Triangle, qr_r, solve_triangular, solve_triangular_vec, svd, tall_qr_r, triangular_condition};
 use crate::matrix::{Matrix, require_dense};
-use crate::operator::{LinearOperator, RowBlocks};
+use crate::operator::LinearOperator;
 use crate::product::{matmul, matvec};
 use crate::view::{Mat, MatRef, rows_of};
 
@@ -172,29 +172,6 @@ fn two_norm_bound(r: MatRef<'_, f64>) -> f64 {
     let columns = r.col_iter().map(|c| c.iter().fold(0.0, absolute)).fold(0.0, f64::max);
     let rows = r.row_iter().map(|c| c.iter().fold(0.0, absolute)).fold(0.0, f64::max);
     (columns * rows).sqrt()
-}
-
-/// The norm of each column.
-pub(super) fn column_norms(a: Matrix<'_>) -> Vec<f64> {
-    let d = a.cols();
-    let height = RowBlocks::new(a).height;
-    let parts = par_blocks(a.rows(), height, |rows| {
-        let mut squares = vec![0.0; d];
-        match a {
-            Matrix::Dense(a) => rows.for_each(|i| squares.iter_mut().zip(a.row(i)).for_each(|(s, v)| *s += v * v)),
-            Matrix::Sparse(a) => rows.for_each(|i| {
-                let (columns, values) = a.row(i);
-                columns.iter().zip(values).for_each(|(&j, v)| squares[j as usize] += v * v);
-            }),
-        }
-        squares
-    });
-    let mut norms = vec![0.0; d];
-    for part in parts {
-        norms.iter_mut().zip(part).for_each(|(n, p)| *n += p);
-    }
-    norms.iter_mut().for_each(|n| *n = n.sqrt());
-    norms
 }
 
 /// Rows of one block.

@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
     }
 
     fn precondition_by_columns(&mut self) {
-        let norms = preconditioner::column_norms(self.problem.a());
+        let norms = self.problem.a().column_norms();
         // A column of zeros is seen by nothing: any scale will do, and LSMR leaves its x at 0.
         self.preconditioner = Preconditioner::Columns(norms.into_iter().map(|norm| if norm > 0.0 { 1.0 / norm } else { 1.0 }).collect());
         self.evaluate();

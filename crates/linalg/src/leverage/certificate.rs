@@ -58,7 +58,7 @@ pub fn certificate(
             "they are the diagonal of the projection onto the column space, whose trace is its rank",
         )
         .guarantees(on_basis(total.trivial(1.0))),
-        largest_shares(&rows, leverage, seed, on_basis),
+        largest_shares(&rows, weights, leverage, seed, on_basis),
     ];
     if certify == Certify::Full {
         claims.push(scores_found_again(&rows, leverage, seed)?);
@@ -68,9 +68,9 @@ pub fn certificate(
 
 /// A score is the most that its row can hold of a vector in the column space: `max_z (B z)_i² / |B z|²`, here for the z that are
 /// unit vectors and for random ones.
-fn largest_shares(rows: &Rows<'_>, leverage: &Leverage, seed: Seed, on_basis: impl Fn(Check) -> Check) -> Claim {
+fn largest_shares(rows: &Rows<'_>, weights: Option<&[f64]>, leverage: &Leverage, seed: Seed, on_basis: impl Fn(Check) -> Check) -> Claim {
     let d = rows.a.cols();
-    let squares = rows.column_squares();
+    let squares = rows.a.column_squares(weights);
     let mut stream = seed.stream("leverage certificate");
     let z = squares
         .iter()
@@ -151,23 +151,6 @@ impl Scaled {
 }
 
 impl Rows<'_> {
-    /// The squared norm of each column of B.
-    fn column_squares(&self) -> Vec<f64> {
-        let d = self.a.cols();
-        let mut squares = vec![0.0; d];
-        for i in 0..self.a.rows() {
-            let root = self.root(i);
-            match self.a {
-                Matrix::Dense(a) => squares.iter_mut().zip(a.row(i)).for_each(|(s, v)| *s += (root * v).powi(2)),
-                Matrix::Sparse(a) => {
-                    let (columns, values) = a.row(i);
-                    columns.iter().zip(values).for_each(|(&j, v)| squares[j as usize] += (root * v).powi(2));
-                }
-            }
-        }
-        squares
-    }
-
     /// B as a matrix, where it is not A.
     fn scaled(&self) -> Option<Scaled> {
         let roots = self.roots.as_ref()?;

@@ -16,7 +16,7 @@ use crate::verb::Verb;
 ///
 /// A score is between 0 and 1; all together add up to the rank.
 #[derive(clap::Args)]
-pub(super) struct Leverage {
+pub(crate) struct Leverage {
     /// The matrix A, n x d: .npy, .npz:NAME, SciPy's sparse .npz, or .mtx
     #[arg(long, value_name = "FILE")]
     a: InFile,

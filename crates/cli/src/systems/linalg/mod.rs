@@ -8,7 +8,7 @@ use crate::samples;
 use crate::verb::System;
 
 mod least_squares;
-mod leverage;
+pub(super) mod leverage;
 
 /// The verbs, and the files of their examples.
 pub(crate) fn system() -> System {
@@ -24,7 +24,7 @@ pub(crate) fn system() -> System {
 }
 
 /// A matrix from a file as one for a problem.
-fn view(matrix: &certus_io::Matrix) -> Matrix<'_> {
+pub(super) fn view(matrix: &certus_io::Matrix) -> Matrix<'_> {
     match matrix {
         certus_io::Matrix::Dense(dense) => dense.into(),
         certus_io::Matrix::Sparse(sparse) => sparse.into(),

@@ -1,0 +1,2 @@
+//! Tests of the minimisers.
+mod models;

@@ -1,0 +1,501 @@
+//! Loss, gradient and curvature at a point, safe from overflow.
+//!
+//! All that grows like u is carried as a mantissa times `e^m` with one m a point, so that the loss is a [`ScaledValue`] and its
+//! derivatives are finite where the loss itself is not.
+
+use certus_linalg::operator::LinearOperator;
+use certus_linalg::product::weighted_gram;
+use certus_linalg::{Error as LinearAlgebraError, Mat};
+use certus_newton::Objective;
+use certus_numeric::sum::{dot, max_abs, norm2, par_blocks};
+use certus_numeric::{Array, ScaledValue};
+
+use crate::problem::{Form, Link, Problem};
+
+/// |z| up to which powers, and their squares and sums, are far from the limits of `f64`: no scale is needed.
+const PLAIN: f64 = 150.0;
+/// The same for the targets.
+const PLAIN_TARGET: f64 = 1e60;
+/// |S| relative to the sum of |u| at which a sum is zero to rounding.
+const ZERO_SUM: f64 = 1e-14;
+/// |S| whose inverse, squared, is near the largest numbers.
+const LEAST_SUM: f64 = 1e-140;
+/// A step may change Ax by this much where the rows are far above their targets.
+const TRUSTED_CHANGE: f64 = 8.0;
+/// Largest z above which rows count as far above.
+const FAR: f64 = 30.0;
+/// Rows of one block of work on vectors.
+const BLOCK: usize = 4096;
+
+/// Everything kept of one point x.
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    /// A x + offset.
+    pub(crate) z: Vec<f64>,
+    /// u(z) e^-m.
+    pub(crate) u: Vec<f64>,
+    /// u'(z) e^-m; empty for exp, where it is u.
+    v: Vec<f64>,
+    /// The exponent of the scale.
+    pub(crate) m: f64,
+    /// Sum of u e^-m.
+    pub(crate) sum: f64,
+    /// Sum of |u| over |sum of u|: by how much the terms cancel.
+    pub(crate) kappa: f64,
+    /// The data part D of the loss.
+    pub(crate) data: ScaledValue,
+    /// The regulariser.
+    pub(crate) regulariser: f64,
+    loss: ScaledValue,
+    /// x - x_ref.
+    shift: Vec<f64>,
+    /// Derivatives with respect to z, made with the gradient.
+    pub(crate) rows: RowDerivatives,
+}
+
+/// The derivatives of the loss with respect to z, in the unit of the point: gradient `g` and curvature `diag(h) + U C Uᵀ`.
+#[derive(Clone, Debug, Default)]
+pub struct RowDerivatives {
+    /// The gradient, n numbers, with the row regulariser.
+    pub g: Vec<f64>,
+    /// The diagonal of the curvature, n numbers, with the row regulariser.
+    pub h: Vec<f64>,
+    /// The columns of U, none or two.
+    pub u: Vec<Vec<f64>>,
+    /// C, symmetric.
+    pub c: [[f64; 2]; 2],
+    /// The size of the terms whose difference is `g`: `|ω v (|u| + |b|)|`, in norm.
+    pub size: f64,
+}
+
+impl Point {
+    /// u'(z) e^-m.
+    pub(crate) fn v(&self) -> &[f64] {
+        if self.v.is_empty() { &self.u } else { &self.v }
+    }
+
+    /// The logarithm of the unit of the derivatives: twice m, but for the normalised form, whose scale cancels.
+    pub(crate) fn log_unit(&self, form: Form) -> f64 {
+        if form == Form::Normalised { 0.0 } else { 2.0 * self.m }
+    }
+
+    /// The whole loss.
+    pub(crate) fn loss(&self) -> ScaledValue {
+        self.loss
+    }
+}
+
+/// The loss of a problem, for [`certus_newton`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss<'p, 'a> {
+    /// The problem.
+    pub(crate) problem: &'p Problem<'a>,
+    /// The norm of each column of A.
+    pub(crate) column_norms: &'p [f64],
+    /// ln of the largest |b|.
+    log_target: f64,
+    largest_target: f64,
+}
+
+/// Why a point has no loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum NoLoss {
+    /// Ax is not finite.
+    NotFinite,
+    /// The sum of u is zero to rounding.
+    ZeroSum {
+        /// The cancellation.
+        kappa: f64,
+    },
+}
+
+impl<'p, 'a> Loss<'p, 'a> {
+    pub(crate) fn new(problem: &'p Problem<'a>, column_norms: &'p [f64]) -> Self {
+        let largest_target = max_abs(problem.b());
+        Loss { problem, column_norms, log_target: largest_target.ln(), largest_target }
+    }
+
+    /// Evaluates everything that the loss needs. Cost: one pass over A.
+    pub(crate) fn evaluate(&self, x: &[f64]) -> Result<Point, NoLoss> {
+        self.evaluate_at(x, self.problem.predictor(x))
+    }
+
+    fn evaluate_at(&self, x: &[f64], z: Vec<f64>) -> Result<Point, NoLoss> {
+        let p = self.problem;
+        let largest = max_abs(&z);
+        if !largest.is_finite() {
+            return Err(NoLoss::NotFinite);
+        }
+        let m = self.scale(&z, largest);
+        let (u, v) = powers(p.link(), &z, m);
+        let (mut sum, mut absolute) = (0.0, 0.0);
+        if p.form() != Form::Plain {
+            sum = certus_numeric::sum::sum(&u);
+            absolute = if p.link() == Link::Sinh { u.iter().map(|u| u.abs()).sum() } else { sum };
+        }
+        let kappa = if sum == 0.0 { f64::INFINITY } else { absolute / sum.abs() };
+        if p.form() == Form::Normalised && (kappa.is_nan() || kappa >= 1.0 / ZERO_SUM || sum.abs() < LEAST_SUM) {
+            return Err(NoLoss::ZeroSum { kappa });
+        }
+        let target_scale = (-m).exp();
+        let squares = sum_rows(z.len(), |i| p.weight(i) * residual(p.form(), u[i], p.b()[i], sum, target_scale).powi(2));
+        let unit = if p.form() == Form::Normalised { 0.0 } else { 2.0 * m };
+        let half = 0.5 * squares;
+        let shift = x.iter().enumerate().map(|(j, x)| x - p.reference(j)).collect::<Vec<_>>();
+        let mut regulariser = 0.5 * p.ridge() * dot(&shift, &shift);
+        if p.has_row_reg() {
+            regulariser += 0.5 * sum_rows(z.len(), |i| p.row_reg_squared(i) * (z[i] - p.centre(i)).powi(2));
+        }
+        if !half.is_finite() || !regulariser.is_finite() || !unit.is_finite() {
+            return Err(NoLoss::NotFinite);
+        }
+        let data = ScaledValue::new(half, unit);
+        let loss = data + regulariser.into();
+        Ok(Point { z, u, v, m, sum, kappa, data, regulariser, loss, shift, rows: RowDerivatives::default() })
+    }
+
+    /// The exponent m: 0 as long as powers, squares and sums are far from the limits.
+    fn scale(&self, z: &[f64], largest: f64) -> f64 {
+        let p = self.problem;
+        let top = match p.link() {
+            Link::Exp => z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(*z)),
+            Link::Cosh | Link::Sinh => largest,
+        };
+        let m = match p.form() {
+            Form::Normalised if p.link() == Link::Exp => return top,
+            Form::Normalised => return if largest > PLAIN { largest } else { 0.0 },
+            Form::Plain => top.max(self.log_target),
+            Form::Rescaled => top,
+        };
+        let within = m.abs() <= PLAIN && self.largest_target <= PLAIN_TARGET;
+        // A regulariser does not shrink with u: beside it what is tiny need not be scaled up.
+        if within || (m < 0.0 && p.is_regularised()) || m == f64::NEG_INFINITY { 0.0 } else { m }
+    }
+
+    /// Fills in the derivatives with respect to z.
+    pub(crate) fn differentiate(&self, point: &mut Point) {
+        let p = self.problem;
+        let n = point.z.len();
+        let (form, b, s) = (p.form(), p.b(), point.sum);
+        let target_scale = (-point.m).exp();
+        let unit = (-point.log_unit(form)).exp();
+        let (u, v) = (&point.u, point.v());
+        let r = |i: usize| residual(form, u[i], b[i], s, target_scale);
+        let mut rows = RowDerivatives { g: vec![0.0; n], h: vec![0.0; n], ..RowDerivatives::default() };
+        let mut size = 0.0;
+        match form {
+            Form::Plain => {
+                for i in 0..n {
+                    let (omega, r) = (p.weight(i), r(i));
+                    rows.g[i] = omega * v[i] * r;
+                    rows.h[i] = omega * (v[i] * v[i] + r * u[i]);
+                    size += (omega * v[i] * (u[i].abs() + (b[i] * target_scale).abs())).powi(2);
+                }
+            }
+            Form::Rescaled => {
+                let beta = sum_rows(n, |i| p.weight(i) * b[i] * r(i));
+                let squares = sum_rows(n, |i| p.weight(i) * b[i] * b[i]);
+                for i in 0..n {
+                    let (omega, q) = (p.weight(i), p.weight(i) * r(i) - beta);
+                    rows.g[i] = v[i] * q;
+                    rows.h[i] = omega * v[i] * v[i] + q * u[i];
+                    size += (v[i] * (omega * (u[i].abs() + (s * b[i]).abs()) + beta.abs())).powi(2);
+                }
+                rows.u = vec![v.to_vec(), (0..n).map(|i| p.weight(i) * b[i] * v[i]).collect()];
+                rows.c = [[squares, -1.0], [-1.0, 0.0]];
+            }
+            Form::Normalised => {
+                let f = |i: usize| u[i] / s;
+                // Relative to the row with the largest f: sums of f (ω c - ω_k c_k) do not cancel where f_k is nearly all.
+                let k = (0..n).fold(0, |k, i| if u[i].abs() > u[k].abs() { i } else { k });
+                let of_largest = p.weight(k) * r(k);
+                let relative = |i: usize| if i == k { 0.0 } else { p.weight(i) * r(i) - of_largest };
+                let shifted = sum_rows(n, |i| f(i) * relative(i));
+                let gamma = of_largest + shifted;
+                let squares = sum_rows(n, |i| p.weight(i) * f(i) * f(i));
+                let mut second = vec![0.0; n];
+                for i in 0..n {
+                    let (omega, c, f, pi) = (p.weight(i), r(i), f(i), v[i] / s);
+                    let excess = relative(i) - shifted;
+                    rows.g[i] = pi * excess;
+                    rows.h[i] = omega * pi * pi + f * excess;
+                    second[i] = omega * pi * (f + c);
+                    size += (pi * (omega * (f.abs() + b[i].abs()) + gamma.abs())).powi(2);
+                }
+                rows.u = vec![(0..n).map(|i| v[i] / s).collect(), second];
+                rows.c = [[squares + 2.0 * gamma, -1.0], [-1.0, 0.0]];
+            }
+        }
+        if p.has_row_reg() {
+            for i in 0..n {
+                let w = unit * p.row_reg_squared(i);
+                let pull = w * (point.z[i] - p.centre(i));
+                rows.g[i] += pull;
+                rows.h[i] += w;
+                size += pull * pull;
+            }
+        }
+        rows.size = size.sqrt();
+        point.rows = rows;
+    }
+
+    /// The ridge in the unit of the point.
+    pub(crate) fn ridge(&self, point: &Point) -> f64 {
+        let ridge = self.problem.ridge();
+        if ridge == 0.0 { 0.0 } else { ridge * (-point.log_unit(self.problem.form())).exp() }
+    }
+
+    /// The Hessian in the unit of the point. Cost: one pass of a Gram matrix, n d² flops or the sum of squared row counts.
+    pub(crate) fn hessian(&self, point: &Point) -> Mat<f64> {
+        self.curvature(point, &point.rows.h)
+    }
+
+    /// `Aᵀ (diag(h) + U C Uᵀ) A + ridge`, for any h.
+    pub(crate) fn curvature(&self, point: &Point, h: &[f64]) -> Mat<f64> {
+        let a = self.problem.a();
+        let mut hessian = weighted_gram(a, h);
+        if let [first, second] = &point.rows.u[..] {
+            let (first, second) = (a.transpose_times(first), a.transpose_times(second));
+            let c = &point.rows.c;
+            for j in 0..hessian.ncols() {
+                for i in 0..hessian.nrows() {
+                    hessian[(i, j)] += c[0][0] * (first[i] * first[j]) + c[0][1] * (first[i] * second[j] + second[i] * first[j]);
+                }
+            }
+        }
+        let ridge = self.ridge(point);
+        (0..hessian.ncols()).for_each(|j| hessian[(j, j)] += ridge);
+        hessian
+    }
+
+    /// For each column the sum of the absolute terms of its entry on the Hessian's diagonal. Cost: one pass.
+    pub(crate) fn curvature_size(&self, point: &Point) -> Vec<f64> {
+        let rows = &point.rows;
+        let a = self.problem.a();
+        let mut sizes = a.column_squares(Some(&rows.h.iter().map(|h| h.abs()).collect::<Vec<_>>()));
+        if let [first, second] = &rows.u[..] {
+            let absolute = |u: &[f64]| a.column_squares(Some(&u.iter().map(|u| u.abs()).collect::<Vec<_>>()));
+            let total = |u: &[f64]| u.iter().map(|u| u.abs()).sum::<f64>();
+            // (sum |u_i a_ij|)^2 <= sum |u_i| times sum |u_i| a_ij^2.
+            let (of_first, of_second) = (absolute(first), absolute(second));
+            let (total_first, total_second) = (total(first), total(second));
+            for (j, size) in sizes.iter_mut().enumerate() {
+                let (first, second) = (total_first * of_first[j], total_second * of_second[j]);
+                *size += rows.c[0][0].abs() * first + 2.0 * rows.c[0][1].abs() * (first * second).sqrt();
+            }
+        }
+        let ridge = self.ridge(point);
+        sizes.iter_mut().for_each(|size| *size += ridge);
+        sizes
+    }
+
+    /// A loss at the rounding of the terms that its residuals are the differences of.
+    pub(crate) fn rounding(&self, point: &Point) -> ScaledValue {
+        let p = self.problem;
+        let scale = (-point.m).exp();
+        let term = |i: usize| {
+            let (u, b) = match p.form() {
+                Form::Plain => (point.u[i], p.b()[i] * scale),
+                Form::Rescaled => (point.u[i], point.sum * p.b()[i]),
+                Form::Normalised => (point.u[i] / point.sum, p.b()[i]),
+            };
+            p.weight(i) * (u * u + b * b)
+        };
+        let size = (0..p.rows()).map(term).sum::<f64>();
+        ScaledValue::new((64.0 * f64::EPSILON).powi(2) * size, self.log_unit(point))
+    }
+
+    /// The product of the Hessian with p, in the unit of the point. Cost: two passes over A.
+    pub(crate) fn hessian_times(&self, point: &Point, p: &[f64]) -> Vec<f64> {
+        let a = self.problem.a();
+        let mut image = a.times(p);
+        self.curve(point, &mut image);
+        let mut product = a.transpose_times(&image);
+        let ridge = self.ridge(point);
+        product.iter_mut().zip(p).for_each(|(h, p)| *h += ridge * p);
+        product
+    }
+
+    /// Replaces y by `(diag(h) + U C Uᵀ) y`.
+    pub(crate) fn curve(&self, point: &Point, y: &mut [f64]) {
+        let rows = &point.rows;
+        let along = rows.u.iter().map(|u| dot(u, y)).collect::<Vec<_>>();
+        y.iter_mut().zip(&rows.h).for_each(|(y, h)| *y *= h);
+        if let ([first, second], [a, b]) = (&rows.u[..], &along[..]) {
+            let (of_first, of_second) = (rows.c[0][0] * a + rows.c[0][1] * b, rows.c[1][0] * a + rows.c[1][1] * b);
+            for (i, y) in y.iter_mut().enumerate() {
+                *y += of_first * first[i] + of_second * second[i];
+            }
+        }
+    }
+}
+
+impl Objective for Loss<'_, '_> {
+    type Point = Point;
+
+    fn dimension(&self) -> usize {
+        self.problem.cols()
+    }
+
+    fn point(&self, x: &[f64]) -> Option<Point> {
+        let mut point = self.evaluate(x).ok()?;
+        self.differentiate(&mut point);
+        max_abs(&point.rows.g).is_finite().then_some(point)
+    }
+
+    fn loss(&self, point: &Point) -> ScaledValue {
+        point.loss
+    }
+
+    fn log_unit(&self, point: &Point) -> f64 {
+        point.log_unit(self.problem.form())
+    }
+
+    fn gradient(&self, point: &Point) -> Vec<f64> {
+        let mut gradient = self.problem.a().transpose_times(&point.rows.g);
+        let ridge = self.ridge(point);
+        gradient.iter_mut().zip(&point.shift).for_each(|(g, shift)| *g += ridge * shift);
+        gradient
+    }
+
+    /// Each entry relative to the terms that it is the sum of.
+    fn is_flat(&self, point: &Point, gradient: &[f64], tolerance: f64) -> bool {
+        let ridge = self.ridge(point);
+        let within =
+            |(j, g): (usize, &f64)| g.abs() <= tolerance * (self.column_norms[j] * point.rows.size + (ridge * point.shift[j]).abs());
+        if !gradient.iter().enumerate().all(within) {
+            return false;
+        }
+        let sizes = self.problem.a().transpose_times(&point.rows.g.iter().map(|g| g.abs()).collect::<Vec<_>>());
+        max_abs(gradient) <= tolerance * ((-self.log_unit(point)).exp() + max_abs(&sizes))
+    }
+
+    fn trusted_part(&self, point: &Point, step: &[f64]) -> f64 {
+        if point.z.iter().all(|z| *z <= FAR) {
+            return 1.0;
+        }
+        let change = max_abs(&self.problem.a().times(step));
+        if change > TRUSTED_CHANGE { TRUSTED_CHANGE / change } else { 1.0 }
+    }
+}
+
+/// A sum over rows, in blocks of [`BLOCK`]: at most that many additions one after the other, and one a block.
+fn sum_rows(n: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
+    par_blocks(n, BLOCK, |rows| rows.map(&f).sum::<f64>()).into_iter().sum()
+}
+
+/// The longest chain of additions in a sum over n rows.
+pub(crate) fn chain(n: usize) -> usize {
+    n.min(BLOCK) + n.div_ceil(BLOCK) + 16
+}
+
+/// The residual in the unit e^m (normalised: as it is).
+#[inline(always)]
+fn residual(form: Form, u: f64, b: f64, sum: f64, target_scale: f64) -> f64 {
+    match form {
+        Form::Plain => u - b * target_scale,
+        Form::Rescaled => u - sum * b,
+        Form::Normalised => u / sum - b,
+    }
+}
+
+/// u(z) e^-m and u'(z) e^-m, the second empty for exp.
+fn powers(link: Link, z: &[f64], m: f64) -> (Vec<f64>, Vec<f64>) {
+    let mut up = z.iter().map(|z| z - m).collect::<Vec<_>>();
+    exp(&mut up);
+    if link == Link::Exp {
+        return (up, Vec::new());
+    }
+    let mut down = z.iter().map(|z| -z - m).collect::<Vec<_>>();
+    exp(&mut down);
+    let cosh = up.iter().zip(&down).map(|(up, down)| 0.5 * (up + down)).collect::<Vec<_>>();
+    // Where the two powers are near each other their difference cancels.
+    let scale = (-m).exp();
+    let sinh = z
+        .iter()
+        .zip(up.iter().zip(&down))
+        .map(|(z, (up, down))| if z.abs() < 1.0 { z.sinh() * scale } else { 0.5 * (up - down) })
+        .collect::<Vec<_>>();
+    if link == Link::Cosh { (cosh, sinh) } else { (sinh, cosh) }
+}
+
+fn exp(values: &mut [f64]) {
+    if values.len() <= BLOCK {
+        return certus_numeric::exp::exp_slice(values);
+    }
+    use rayon::prelude::*;
+    values.par_chunks_mut(BLOCK).for_each(certus_numeric::exp::exp_slice);
+}
+
+/// The loss and its derivatives at a point.
+#[derive(Clone, Debug)]
+pub struct Evaluation<'p, 'a> {
+    /// The loss.
+    pub loss: ScaledValue,
+    /// The true derivatives are those here times e^log_scale; 0 unless an entry would overflow.
+    pub log_scale: f64,
+    /// The gradient, d numbers.
+    pub gradient: Vec<f64>,
+    problem: &'p Problem<'a>,
+    pub(crate) point: Point,
+    factor: f64,
+}
+
+impl<'p, 'a> Evaluation<'p, 'a> {
+    pub(crate) fn new(problem: &'p Problem<'a>, point: Point) -> Self {
+        let loss = Loss::new(problem, &[]);
+        let mut gradient = loss.gradient(&point);
+        let unit = loss.log_unit(&point);
+        let largest = point.rows.h.iter().chain(&gradient).fold(f64::MIN_POSITIVE, |largest: f64, v| largest.max(v.abs()));
+        // As plain numbers wherever they all have room.
+        let fits = unit + largest.ln() + 2.0 * norm2(problem.a().values()).max(1.0).ln() < 700.0;
+        let (factor, log_scale) = if fits { (unit.exp(), 0.0) } else { (1.0, unit) };
+        gradient.iter_mut().for_each(|g| *g *= factor);
+        Evaluation { loss: point.loss, log_scale, gradient, problem, point, factor }
+    }
+
+    /// The Hessian, d x d. Cost: one Gram matrix.
+    pub fn hessian(&self) -> Array {
+        let hessian = Loss::new(self.problem, &[]).hessian(&self.point);
+        Array::from_fn(hessian.nrows(), hessian.ncols(), |i, j| self.factor * hessian[(i, j)])
+    }
+
+    /// The derivatives with respect to Ax, times e^log_scale: n numbers each.
+    pub fn row_derivatives(&self) -> &RowDerivatives {
+        &self.point.rows
+    }
+}
+
+impl<'a> Problem<'a> {
+    /// Loss and derivatives at x. Cost: two passes over A.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `NonFinite`; `ZeroNormaliser` where the normalised form has no value; `InvalidParameter` where Ax is not
+    /// finite.
+    pub fn evaluate(&self, x: &[f64]) -> Result<Evaluation<'_, 'a>, crate::Error> {
+        self.require_point("x", x)?;
+        let mut point = Loss::new(self, &[]).evaluate(x).map_err(|reason| no_loss(x, reason))?;
+        Loss::new(self, &[]).differentiate(&mut point);
+        Ok(Evaluation::new(self, point))
+    }
+}
+
+/// The error of a point without a loss.
+pub(crate) fn no_loss(x: &[f64], reason: NoLoss) -> crate::Error {
+    match reason {
+        NoLoss::ZeroSum { kappa } => crate::Error::ZeroNormaliser { x_norm: norm2(x), kappa },
+        NoLoss::NotFinite => {
+            certus_contract::InputError::parameter("x", norm2(x), "small enough for Ax and its powers to be finite").into()
+        }
+    }
+}
+
+/// The norm of each column of A, 1 for a column of zeros.
+pub(crate) fn column_norms(problem: &Problem<'_>) -> Vec<f64> {
+    problem.a().column_norms().into_iter().map(|norm| if norm > 0.0 { norm } else { 1.0 }).collect()
+}
+
+/// The Hessian at a point, in the shape that the dense model takes.
+pub(crate) fn dense_hessian(loss: &Loss<'_, '_>, point: &Point) -> Result<Mat<f64>, LinearAlgebraError> {
+    Ok(loss.hessian(point))
+}

@@ -1,0 +1,429 @@
+//! The solver: a start, Newton's method in a trust region, and what may be believed of the answer.
+
+use std::ops::ControlFlow;
+
+use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
+use certus_linalg::factor::{Cholesky, PivotedQr, symmetric_eigen};
+use certus_linalg::{Error as LinearAlgebraError, Mat};
+use certus_newton::model::{Curvature, Dense, Krylov};
+use certus_newton::{Minimiser, Minimum, Objective, Stop};
+use certus_numeric::{Array, ScaledValue, Seed};
+use rayon::prelude::*;
+
+use crate::Error;
+use crate::certificate::certificate;
+use crate::facts::{Facts, Outcome};
+use crate::objective::{Loss, NoLoss, Point, column_norms, dense_hessian, no_loss};
+use crate::problem::{Form, Link, Problem};
+use crate::sample::sampled_hessian;
+use crate::start::{Start, candidates, shift_direction};
+use crate::warning::warnings;
+
+/// How the Hessian enters a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Hessian {
+    /// By the sizes.
+    #[default]
+    Auto,
+    /// As a d x d matrix.
+    Exact,
+    /// As a d x d matrix of rows sampled by leverage, anew at each point.
+    Sampled,
+    /// As a product with a vector, preconditioned.
+    MatrixFree,
+}
+
+/// How much is spent on the certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Certify {
+    /// The a-posteriori claim.
+    #[default]
+    Cheap,
+    /// Also convexity, and the distance to the stationary point by further Newton steps.
+    Full,
+}
+
+/// Fits a [`Problem`] by Newton's method in a trust region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Solver {
+    /// Where to begin.
+    pub start: Start,
+    /// How the Hessian enters a step.
+    pub hessian: Hessian,
+    /// Stop when each entry of the gradient is at most this times the terms that it is the sum of. Default 1e-10.
+    pub gradient_tolerance: f64,
+    /// Default 100.
+    pub max_iterations: usize,
+    /// The source of random starts.
+    pub seed: Seed,
+    /// How much is spent on the certificate.
+    pub certify: Certify,
+}
+
+impl Hessian {
+    /// The name of the choice: `auto`, `exact`, `sampled`, `matrix-free`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hessian::Auto => "auto",
+            Hessian::Exact => "exact",
+            Hessian::Sampled => "sampled",
+            Hessian::MatrixFree => "matrix-free",
+        }
+    }
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Solver {
+            start: Start::Auto,
+            hessian: Hessian::Auto,
+            gradient_tolerance: 1e-10,
+            max_iterations: 100,
+            seed: Seed(0),
+            certify: Certify::Cheap,
+        }
+    }
+}
+
+/// A fit with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// The best point found, d numbers; along directions that the loss does not see, as near to zero as can be.
+    pub x: Vec<f64>,
+    /// The loss there, regularisers included.
+    pub loss: ScaledValue,
+    /// How the run ended.
+    pub status: Status,
+    /// What is proven of x.
+    pub outcome: Outcome,
+    /// What was measured.
+    pub facts: Facts,
+    /// The natural logarithm of the loss at the start and after each step; of zero, the least number.
+    pub trace: Vec<f64>,
+    /// What is odd but no failure; each starts with its name.
+    pub warnings: Vec<String>,
+    /// What may be believed of x.
+    pub certificate: Certificate,
+}
+
+/// Columns up to which the Hessian is formed.
+const DENSE: usize = 1024;
+/// Entries of a problem up to which several starts are followed to their ends.
+const SMALL: usize = 1 << 17;
+
+impl Solver {
+    /// The same solver from another start.
+    pub fn with_start(self, start: Start) -> Self {
+        Solver { start, ..self }
+    }
+
+    /// The same solver with another use of the Hessian.
+    pub fn with_hessian(self, hessian: Hessian) -> Self {
+        Solver { hessian, ..self }
+    }
+
+    /// The same solver with another certificate.
+    pub fn with_certify(self, certify: Certify) -> Self {
+        Solver { certify, ..self }
+    }
+
+    /// The same solver with another seed.
+    pub fn with_seed(self, seed: Seed) -> Self {
+        Solver { seed, ..self }
+    }
+
+    /// The same solver with another limit of iterations.
+    pub fn with_max_iterations(self, max_iterations: usize) -> Self {
+        Solver { max_iterations, ..self }
+    }
+
+    /// The same solver with another gradient tolerance.
+    pub fn with_gradient_tolerance(self, gradient_tolerance: f64) -> Self {
+        Solver { gradient_tolerance, ..self }
+    }
+
+    /// Fits the problem.
+    ///
+    /// Cost of an iteration: two passes over A, and a Gram matrix of it (exact) or two passes a conjugate gradient step
+    /// (matrix-free). Memory: A, about ten vectors of n, and sixteen matrices of d² (exact).
+    ///
+    /// # Errors
+    /// `InvalidParameter` for an option; `UnboundedGauge` where there is no minimiser; `ZeroNormaliser` where no start has a value.
+    pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
+        self.solve_with(problem, ignore_events)
+    }
+
+    /// As [`Solver::solve`]; the observer sees each iteration with the logarithm of the loss, and may stop the run.
+    ///
+    /// # Errors
+    /// As [`Solver::solve`].
+    pub fn solve_with(&self, problem: &Problem<'_>, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
+        self.validate(problem)?;
+        if problem.link() == Link::Exp && problem.form() == Form::Rescaled && !problem.is_regularised() {
+            refuse_unbounded(problem)?;
+        }
+        let norms = column_norms(problem);
+        let loss = Loss::new(problem, &norms);
+        let (starts, overflow) = self.starts(&loss)?;
+        let choice = self.choice(problem);
+        let (mut best, mut curvature): (Option<Minimum<Point>>, Option<Mat<f64>>) = (None, None);
+        let mut begun = Vec::new();
+        for x in starts {
+            let (found, hessian) = self.minimise(&loss, choice, x.clone(), &mut observer)?;
+            let better = match (&best, &found.point) {
+                (Some(best), Some(point)) => best.point.as_ref().is_none_or(|least| point.loss() < least.loss()),
+                _ => true,
+            };
+            let stopped = found.stop == Stop::Observer;
+            if better {
+                (best, curvature, begun) = (Some(found), hessian, x);
+            }
+            if stopped {
+                break;
+            }
+        }
+        let Some(Minimum { x, point: Some(point), gradient, stop, iterations, trace }) = best else {
+            return Err(no_loss(&problem.reference_vector(), NoLoss::NotFinite));
+        };
+        let answer = Answer { start: begun, steps: iterations, x, point, gradient, curvature };
+        self.finish(&loss, answer, stop, iterations, trace, choice, overflow)
+    }
+
+    /// Fits many targets, the columns of `targets` (n x k), with one design. The problem's own target is not used.
+    ///
+    /// # Errors
+    /// As [`Solver::solve`], of the first target that has one; `DimensionMismatch`, `NonFinite` for `targets`.
+    pub fn solve_many(&self, problem: &Problem<'_>, targets: &Array) -> Result<Vec<Solution>, Error> {
+        targets.require_matrix("targets")?;
+        if targets.rows() != problem.rows() {
+            let expected = format!("{} rows (the rows of a)", problem.rows());
+            return Err(InputError::dimension("targets", format!("{} rows", targets.rows()), expected).into());
+        }
+        targets.require_finite("targets")?;
+        let columns = targets.transposed();
+        (0..columns.rows()).into_par_iter().map(|k| self.solve(&problem.with_target(columns.row(k))?)).collect()
+    }
+
+    fn validate(&self, problem: &Problem<'_>) -> Result<(), Error> {
+        if !(self.gradient_tolerance > 0.0 && self.gradient_tolerance < 1.0) {
+            return Err(InputError::parameter("gtol", self.gradient_tolerance, "above 0 and below 1").into());
+        }
+        if self.max_iterations == 0 {
+            return Err(InputError::parameter("max-iter", 0, "at least 1").into());
+        }
+        if let Start::Given(x) = &self.start {
+            problem.require_point("start", x)?;
+        }
+        Ok(())
+    }
+
+    /// The points to minimise from, the best first; and whether a given one was left because it overflows.
+    fn starts(&self, loss: &Loss<'_, '_>) -> Result<(Vec<Vec<f64>>, bool), Error> {
+        let problem = loss.problem;
+        let given = match &self.start {
+            Start::Auto => None,
+            Start::Zero => Some(vec![0.0; problem.cols()]),
+            Start::Given(x) => Some(x.clone()),
+        };
+        let mut overflow = false;
+        if let Some(x) = given {
+            match loss.evaluate(&x) {
+                Ok(point) if point.m <= 0.0 || problem.form() != Form::Plain => return Ok((vec![x], false)),
+                Ok(_) | Err(NoLoss::NotFinite) => overflow = true,
+                Err(reason) => return Err(no_loss(&x, reason)),
+            }
+        }
+        let mut valued = Vec::new();
+        let mut refused = None;
+        for x in candidates(loss, self.seed) {
+            match loss.evaluate(&x) {
+                Ok(point) => valued.push((point.loss(), x)),
+                Err(reason) => refused = Some((x, reason)),
+            }
+        }
+        if valued.is_empty() {
+            let (x, reason) = refused.unwrap_or((problem.reference_vector(), NoLoss::NotFinite));
+            return Err(no_loss(&x, reason));
+        }
+        valued.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+        let many = problem.a().stored() <= SMALL && (problem.is_even() || problem.form() == Form::Rescaled || problem.link() == Link::Cosh);
+        let kept = if many { valued.len() } else { 1 };
+        Ok((valued.into_iter().take(kept).map(|(_, x)| x).collect(), overflow))
+    }
+
+    fn choice(&self, problem: &Problem<'_>) -> Hessian {
+        match self.hessian {
+            Hessian::Auto if problem.cols() <= DENSE => Hessian::Exact,
+            Hessian::Auto => Hessian::MatrixFree,
+            chosen => chosen,
+        }
+    }
+
+    fn minimise(
+        &self,
+        loss: &Loss<'_, '_>,
+        choice: Hessian,
+        x: Vec<f64>,
+        observer: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(Minimum<Point>, Option<Mat<f64>>), Error> {
+        let minimiser =
+            Minimiser { gradient_tolerance: self.gradient_tolerance, max_iterations: self.max_iterations, ..Minimiser::default() };
+        if choice == Hessian::MatrixFree {
+            let mut model = Krylov::new(Diagonal::default(), 2 * loss.problem.cols() + 50);
+            return Ok((minimiser.minimise_with(loss, &mut model, x, observer)?, None));
+        }
+        if choice == Hessian::Sampled {
+            let mut draw = 0;
+            let sampled = |loss: &Loss<'_, '_>, point: &Point| {
+                draw += 1;
+                sampled_hessian(loss, point, self.seed.split_at("row sample", draw))
+            };
+            return Ok((minimiser.minimise_with(loss, &mut Dense::new(loss.column_norms.to_vec(), sampled), x, observer)?, None));
+        }
+        let mut model = Dense::new(loss.column_norms.to_vec(), dense_hessian);
+        let found = minimiser.minimise_with(loss, &mut model, x, observer)?;
+        Ok((found, Some(model.hessian())))
+    }
+
+    fn finish(
+        &self,
+        loss: &Loss<'_, '_>,
+        mut answer: Answer,
+        stop: Stop,
+        iterations: usize,
+        trace: Vec<f64>,
+        choice: Hessian,
+        overflow: bool,
+    ) -> Result<Solution, Error> {
+        let problem = loss.problem;
+        if answer.curvature.is_none() && problem.cols() <= DENSE {
+            answer.curvature = Some(loss.hessian(&answer.point));
+        }
+        let unseen = unseen_directions(loss, &answer)?;
+        if let Some(unseen) = &unseen {
+            answer.drop_part_along(loss, unseen);
+        }
+        let facts = Facts::measure(loss, &answer, unseen.as_ref(), self.certify, stop.status(), iterations, choice)?;
+        let outcome = facts.outcome();
+        let warnings = warnings(problem, &answer, &facts, unseen.as_ref(), overflow);
+        let trace = trace.into_iter().map(|log| log.max(f64::MIN)).collect();
+        let certificate = certificate(&facts);
+        Ok(Solution { loss: answer.point.loss(), x: answer.x, status: stop.status(), outcome, facts, trace, warnings, certificate })
+    }
+}
+
+impl Problem<'_> {
+    /// What may be believed of a point, whoever found it: as a [`Solution`] without iterations.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `NonFinite`; `ZeroNormaliser`, `InvalidParameter` where the loss has no value.
+    pub fn certify(&self, x: &[f64], certify: Certify) -> Result<Solution, Error> {
+        self.require_point("x", x)?;
+        let norms = column_norms(self);
+        let loss = Loss::new(self, &norms);
+        loss.evaluate(x).map_err(|reason| no_loss(x, reason))?;
+        let Some(point) = loss.point(x) else { return Err(no_loss(x, NoLoss::NotFinite)) };
+        let gradient = loss.gradient(&point);
+        let curvature = (self.cols() <= DENSE).then(|| loss.hessian(&point));
+        let answer = Answer { start: x.to_vec(), steps: 0, x: x.to_vec(), point, gradient, curvature };
+        let unseen = unseen_directions(&loss, &answer)?;
+        let facts = Facts::measure(&loss, &answer, unseen.as_ref(), certify, Status::Done, 0, Hessian::Exact)?;
+        Ok(Solution {
+            loss: answer.point.loss(),
+            status: Status::Done,
+            outcome: facts.outcome(),
+            trace: Vec::new(),
+            warnings: warnings(self, &answer, &facts, unseen.as_ref(), false),
+            certificate: certificate(&facts),
+            facts,
+            x: answer.x,
+        })
+    }
+}
+
+/// A point with its derivatives.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) start: Vec<f64>,
+    pub(crate) steps: usize,
+    pub(crate) x: Vec<f64>,
+    pub(crate) point: Point,
+    pub(crate) gradient: Vec<f64>,
+    /// The Hessian, where it was formed.
+    pub(crate) curvature: Option<Mat<f64>>,
+}
+
+impl Answer {
+    /// The nearest point to the reference (to zero, for the normalised exp) with the same loss, if the loss does not change along the
+    /// (orthonormal) directions.
+    fn drop_part_along(&mut self, loss: &Loss<'_, '_>, directions: &Mat<f64>) {
+        let p = loss.problem;
+        let softmax = p.link() == Link::Exp && p.form() == Form::Normalised;
+        let centre = if softmax { vec![0.0; p.cols()] } else { p.reference_vector() };
+        let mut x = self.x.clone();
+        for direction in directions.col_iter() {
+            let along = direction.iter().zip(x.iter().zip(&centre)).fold(0.0, |sum, (v, (x, c))| sum + v * (x - c));
+            x.iter_mut().zip(direction.iter()).for_each(|(x, v)| *x -= along * v);
+        }
+        let Some(point) = loss.point(&x) else { return };
+        let (before, after) = (self.point.loss(), point.loss());
+        if after.ratio(before) <= 1.0 + 1e-9 || after <= before + loss.rounding(&point) * SLIGHT.into() {
+            self.gradient = loss.gradient(&point);
+            (self.x, self.point) = (x, point);
+        }
+    }
+}
+
+/// By how much more than rounding a loss may change along directions that it does not see: x moves far along them.
+const SLIGHT: f64 = 1e8;
+
+/// Orthonormal directions along which the curvature is zero to rounding; `None` where there are none, or the Hessian was not formed.
+fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<f64>>, LinearAlgebraError> {
+    let Some(h) = &answer.curvature else { return Ok(None) };
+    let d = h.nrows();
+    // Relative to the terms that an entry is the sum of: what they cancel to is rounding.
+    let scales = loss.curvature_size(&answer.point).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
+    let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
+    if Cholesky::new("the Hessian", scaled.as_ref()).is_ok_and(|factor| (0..d).all(|j| factor.lower()[(j, j)].powi(2) > 1e-11)) {
+        return Ok(None);
+    }
+    let eigen = symmetric_eigen(scaled.as_ref())?;
+    let flat = (0..d).filter(|&j| eigen.values[j].abs() <= 1e-13 * d as f64).collect::<Vec<_>>();
+    if flat.is_empty() {
+        return Ok(None);
+    }
+    // Back from scaled variables, and orthonormal again.
+    let directions = Mat::from_fn(d, flat.len(), |i, k| eigen.vectors[(i, flat[k])] / scales[i]);
+    Ok(Some(PivotedQr::new(directions)?.q(flat.len())))
+}
+
+fn refuse_unbounded(problem: &Problem<'_>) -> Result<(), Error> {
+    let Some(direction) = shift_direction(problem) else { return Ok(()) };
+    let column = (0..direction.len()).max_by(|i, j| direction[*i].abs().total_cmp(&direction[*j].abs())).unwrap_or(0);
+    Err(Error::UnboundedGauge { column, direction })
+}
+
+/// The Hessian as a product, with the inverse of its positive diagonal as preconditioner.
+#[derive(Default)]
+struct Diagonal {
+    inverse: Vec<f64>,
+}
+
+impl Curvature<Loss<'_, '_>> for Diagonal {
+    fn update(&mut self, loss: &Loss<'_, '_>, point: &Point, _: &[f64]) -> Result<(), LinearAlgebraError> {
+        let positive = point.rows.h.iter().map(|h| h.max(0.0)).collect::<Vec<_>>();
+        let ridge = loss.ridge(point);
+        let diagonal = loss.problem.a().column_squares(Some(&positive));
+        let largest = diagonal.iter().fold(f64::MIN_POSITIVE, |largest: f64, v| largest.max(*v));
+        self.inverse = diagonal.into_iter().map(|v| 1.0 / (v + ridge).max(1e-14 * largest)).collect();
+        Ok(())
+    }
+
+    fn times(&self, loss: &Loss<'_, '_>, point: &Point, v: &[f64]) -> Vec<f64> {
+        loss.hessian_times(point, v)
+    }
+
+    fn precondition(&self, r: &[f64]) -> Vec<f64> {
+        r.iter().zip(&self.inverse).map(|(r, inverse)| r * inverse).collect()
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the regressions.
+#![allow(clippy::disallowed_methods, reason = "tests list the folder of the reference cases")]
+
+mod cases;
+mod certificates;
+mod hostile;
+mod properties;
+mod support;
