@@ -1,12 +1,13 @@
 //! The table of experiments.
 
 mod machine;
+mod regression;
 mod sketching;
 
 use crate::frame::Entry;
 
 /// All experiments, in the order of the report.
-pub const ALL: &[Entry] = &[machine::MACHINE, sketching::SKETCHING];
+pub const ALL: &[Entry] = &[machine::MACHINE, sketching::SKETCHING, regression::REGRESSION];
 
 /// The experiments of these names, in the order of the table; all of them for an empty list.
 ///
