@@ -123,6 +123,38 @@ impl LinearOperator for Matrix<'_> {
     }
 }
 
+impl Matrix<'_> {
+    /// `Aᵀ diag(w) A x`, in one pass over A.
+    ///
+    /// # Panics
+    /// If there are not n weights, or `x` has not d entries.
+    pub fn weighted_normal_times(&self, weights: &[f64], x: &[f64]) -> Vec<f64> {
+        require_lengths(self, x, weights);
+        let rows = RowBlocks::new(*self);
+        let parts = par_blocks(weights.len(), rows.height, |range| {
+            let mut part = vec![0.0; x.len()];
+            match self {
+                Matrix::Dense(a) => {
+                    // A few rows at a time: they are still in cache when they are added up.
+                    let mut y = [0.0; 16];
+                    for first in range.clone().step_by(y.len()) {
+                        let count = y.len().min(range.end - first);
+                        let (rows, y) = (rows_of(a, first, count), &mut y[..count]);
+                        widest(Times { rows, x, y: &mut *y });
+                        y.iter_mut().zip(&weights[first..]).for_each(|(y, w)| *y *= w);
+                        widest(AddRows { rows, factors: y, sum: &mut part });
+                    }
+                }
+                Matrix::Sparse(a) => range.for_each(|i| sparse_add(&mut part, weights[i] * sparse_dot(a, i, x), a, i)),
+            }
+            part
+        });
+        let mut product = vec![0.0; x.len()];
+        add_up(parts, &mut product);
+        product
+    }
+}
+
 /// How the rows of a matrix are cut into blocks that add to private copies of a column vector: by size alone, few enough that
 /// adding up the copies costs at most a quarter of the pass.
 pub(crate) struct RowBlocks {

@@ -61,6 +61,10 @@ proptest! {
             prop_assert!(close(&a.times(&x), &expected));
             prop_assert!(close(&a.transpose_times(&y), &expected_transpose));
             prop_assert!(step_is_two_passes(&a, seed));
+            let weighted = a.times(&x).iter().zip(&y).map(|(v, w)| v * w).collect::<Vec<_>>();
+            prop_assert!(close(&a.weighted_normal_times(&y, &x), &a.transpose_times(&weighted)));
+            let gram = certus_linalg::product::weighted_gram(a, &y);
+            prop_assert!(close(&certus_linalg::product::matvec(gram.as_ref(), &x), &a.weighted_normal_times(&y, &x)));
         }
     }
 }
@@ -75,7 +79,9 @@ fn operators_have_the_same_bits_on_any_number_of_threads() {
             .flat_map(|a| {
                 let (mut u, mut w) = (y.clone(), vec![0.0; 60]);
                 let square = a.bidiagonal_step(&x, 0.3, &mut u, &mut w);
-                [a.times(&x), a.transpose_times(&y), u, w, vec![square]].concat()
+                let gram = certus_linalg::product::weighted_gram(a, &y);
+                let gram = gram.col_iter().flat_map(|c| c.iter().copied()).collect();
+                [a.times(&x), a.transpose_times(&y), u, w, vec![square], a.weighted_normal_times(&y, &x), gram].concat()
             })
             .collect::<Vec<f64>>()
     });

@@ -9,6 +9,7 @@ use certus_linalg::{Error as LinearAlgebraError, Mat};
 use certus_newton::Objective;
 use certus_numeric::sum::{dot, max_abs, norm2, par_blocks};
 use certus_numeric::{Array, ScaledValue};
+use rayon::prelude::*;
 
 use crate::problem::{Form, Link, Problem};
 
@@ -66,6 +67,43 @@ pub struct RowDerivatives {
     pub c: [[f64; 2]; 2],
     /// The size of the terms whose difference is `g`: `|ω v (|u| + |b|)|`, in norm.
     pub size: f64,
+}
+
+/// The derivatives of one row, and the square of the size of the terms of `g`.
+struct Row {
+    g: f64,
+    h: f64,
+    /// Its entry of the second column of U.
+    second: f64,
+    size: f64,
+}
+
+impl RowDerivatives {
+    /// Row by row, in parallel; `size` is the sum of the rows' squares, `u` holds the second column alone, if any.
+    fn of_rows(n: usize, second: bool, row: impl Fn(usize) -> Row + Sync) -> RowDerivatives {
+        let (mut g, mut h, mut u) = (vec![0.0; n], vec![0.0; n], vec![0.0; if second { n } else { 0 }]);
+        let block = |first: usize, g: &mut [f64], h: &mut [f64], u: &mut [f64]| {
+            let mut size = 0.0;
+            for k in 0..g.len() {
+                let row = row(first + k);
+                (g[k], h[k]) = (row.g, row.h);
+                if let Some(u) = u.get_mut(k) {
+                    *u = row.second;
+                }
+                size += row.size;
+            }
+            size
+        };
+        let size = if n <= BLOCK {
+            block(0, &mut g, &mut h, &mut u)
+        } else {
+            let mut columns = u.chunks_mut(BLOCK).collect::<Vec<_>>();
+            columns.resize_with(n.div_ceil(BLOCK), Default::default);
+            let blocks = g.par_chunks_mut(BLOCK).zip(h.par_chunks_mut(BLOCK)).zip(columns).enumerate();
+            blocks.map(|(k, ((g, h), u))| block(k * BLOCK, g, h, u)).collect::<Vec<_>>().into_iter().sum()
+        };
+        RowDerivatives { g, h, u: if second { vec![u] } else { Vec::new() }, size, ..RowDerivatives::default() }
+    }
 }
 
 impl Point {
@@ -181,28 +219,36 @@ impl<'p, 'a> Loss<'p, 'a> {
         let unit = (-point.log_unit(form)).exp();
         let (u, v) = (&point.u, point.v());
         let r = |i: usize| residual(form, u[i], b[i], s, target_scale);
-        let mut rows = RowDerivatives { g: vec![0.0; n], h: vec![0.0; n], ..RowDerivatives::default() };
-        let mut size = 0.0;
-        match form {
-            Form::Plain => {
-                for i in 0..n {
-                    let (omega, r) = (p.weight(i), r(i));
-                    rows.g[i] = omega * v[i] * r;
-                    rows.h[i] = omega * (v[i] * v[i] + r * u[i]);
-                    size += (omega * v[i] * (u[i].abs() + (b[i] * target_scale).abs())).powi(2);
-                }
+        // The row regulariser: what it adds to g and h.
+        let pull = |i: usize| {
+            let w = unit * p.row_reg_squared(i);
+            (w * (point.z[i] - p.centre(i)), w)
+        };
+        let has_row_reg = p.has_row_reg();
+        let with_pull = |i: usize, mut row: Row| {
+            if has_row_reg {
+                let (g, h) = pull(i);
+                row = Row { g: row.g + g, h: row.h + h, size: row.size + g * g, ..row };
             }
+            row
+        };
+        let mut rows = match form {
+            Form::Plain => RowDerivatives::of_rows(n, false, |i| {
+                let (omega, r) = (p.weight(i), r(i));
+                let size = (omega * v[i] * (u[i].abs() + (b[i] * target_scale).abs())).powi(2);
+                with_pull(i, Row { g: omega * v[i] * r, h: omega * (v[i] * v[i] + r * u[i]), second: 0.0, size })
+            }),
             Form::Rescaled => {
                 let beta = sum_rows(n, |i| p.weight(i) * b[i] * r(i));
                 let squares = sum_rows(n, |i| p.weight(i) * b[i] * b[i]);
-                for i in 0..n {
+                let mut rows = RowDerivatives::of_rows(n, true, |i| {
                     let (omega, q) = (p.weight(i), p.weight(i) * r(i) - beta);
-                    rows.g[i] = v[i] * q;
-                    rows.h[i] = omega * v[i] * v[i] + q * u[i];
-                    size += (v[i] * (omega * (u[i].abs() + (s * b[i]).abs()) + beta.abs())).powi(2);
-                }
-                rows.u = vec![v.to_vec(), (0..n).map(|i| p.weight(i) * b[i] * v[i]).collect()];
+                    let size = (v[i] * (omega * (u[i].abs() + (s * b[i]).abs()) + beta.abs())).powi(2);
+                    with_pull(i, Row { g: v[i] * q, h: omega * v[i] * v[i] + q * u[i], second: omega * b[i] * v[i], size })
+                });
+                rows.u.insert(0, v.to_vec());
                 rows.c = [[squares, -1.0], [-1.0, 0.0]];
+                rows
             }
             Form::Normalised => {
                 let f = |i: usize| u[i] / s;
@@ -213,29 +259,18 @@ impl<'p, 'a> Loss<'p, 'a> {
                 let shifted = sum_rows(n, |i| f(i) * relative(i));
                 let gamma = of_largest + shifted;
                 let squares = sum_rows(n, |i| p.weight(i) * f(i) * f(i));
-                let mut second = vec![0.0; n];
-                for i in 0..n {
+                let mut rows = RowDerivatives::of_rows(n, true, |i| {
                     let (omega, c, f, pi) = (p.weight(i), r(i), f(i), v[i] / s);
                     let excess = relative(i) - shifted;
-                    rows.g[i] = pi * excess;
-                    rows.h[i] = omega * pi * pi + f * excess;
-                    second[i] = omega * pi * (f + c);
-                    size += (pi * (omega * (f.abs() + b[i].abs()) + gamma.abs())).powi(2);
-                }
-                rows.u = vec![(0..n).map(|i| v[i] / s).collect(), second];
+                    let size = (pi * (omega * (f.abs() + b[i].abs()) + gamma.abs())).powi(2);
+                    with_pull(i, Row { g: pi * excess, h: omega * pi * pi + f * excess, second: omega * pi * (f + c), size })
+                });
+                rows.u.insert(0, v.iter().map(|v| v / s).collect());
                 rows.c = [[squares + 2.0 * gamma, -1.0], [-1.0, 0.0]];
+                rows
             }
-        }
-        if p.has_row_reg() {
-            for i in 0..n {
-                let w = unit * p.row_reg_squared(i);
-                let pull = w * (point.z[i] - p.centre(i));
-                rows.g[i] += pull;
-                rows.h[i] += w;
-                size += pull * pull;
-            }
-        }
-        rows.size = size.sqrt();
+        };
+        rows.size = rows.size.sqrt();
         point.rows = rows;
     }
 
@@ -305,12 +340,16 @@ impl<'p, 'a> Loss<'p, 'a> {
         ScaledValue::new((64.0 * f64::EPSILON).powi(2) * size, self.log_unit(point))
     }
 
-    /// The product of the Hessian with p, in the unit of the point. Cost: two passes over A.
+    /// The product of the Hessian with p, in the unit of the point. Cost: one pass over A; in the forms with a sum, two.
     pub(crate) fn hessian_times(&self, point: &Point, p: &[f64]) -> Vec<f64> {
         let a = self.problem.a();
-        let mut image = a.times(p);
-        self.curve(point, &mut image);
-        let mut product = a.transpose_times(&image);
+        let mut product = if point.rows.u.is_empty() {
+            a.weighted_normal_times(&point.rows.h, p)
+        } else {
+            let mut image = a.times(p);
+            self.curve(point, &mut image);
+            a.transpose_times(&image)
+        };
         let ridge = self.ridge(point);
         product.iter_mut().zip(p).for_each(|(h, p)| *h += ridge * p);
         product
@@ -423,7 +462,6 @@ fn exp(values: &mut [f64]) {
     if values.len() <= BLOCK {
         return certus_numeric::exp::exp_slice(values);
     }
-    use rayon::prelude::*;
     values.par_chunks_mut(BLOCK).for_each(certus_numeric::exp::exp_slice);
 }
 
