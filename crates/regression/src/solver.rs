@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
 use certus_linalg::factor::{Cholesky, PivotedQr, symmetric_eigen};
-use certus_linalg::{Error as LinearAlgebraError, Mat};
+use certus_linalg::{Error as LinearAlgebraError, Mat, Matrix};
 use certus_newton::model::{Curvature, Dense, Krylov};
 use certus_newton::{Minimiser, Minimum, Objective, Stop};
 use certus_numeric::{Array, ScaledValue, Seed};
@@ -108,6 +108,11 @@ pub struct Solution {
 
 /// Columns up to which the Hessian is formed.
 const DENSE: usize = 1024;
+/// Passes over A that conjugate gradients take in a step, as a rule.
+const PASSES: f64 = 8.0;
+/// Steps, and products in each, after which conjugate gradients count as slow.
+const TRIED_STEPS: usize = 20;
+const TRIED_PRODUCTS: usize = 60;
 /// Entries of a problem up to which several starts are followed to their ends.
 const SMALL: usize = 1 << 17;
 
@@ -165,24 +170,23 @@ impl Solver {
         let norms = column_norms(problem);
         let loss = Loss::new(problem, &norms);
         let (starts, overflow) = self.starts(&loss)?;
-        let choice = self.choice(problem);
-        let (mut best, mut curvature): (Option<Minimum<Point>>, Option<Mat<f64>>) = (None, None);
+        let mut best: Option<Run> = None;
         let mut begun = Vec::new();
         for x in starts {
-            let (found, hessian) = self.minimise(&loss, choice, x.clone(), &mut observer)?;
-            let better = match (&best, &found.point) {
-                (Some(best), Some(point)) => best.point.as_ref().is_none_or(|least| point.loss() < least.loss()),
+            let run = self.minimise(&loss, self.choice(problem), x.clone(), &mut observer)?;
+            let better = match (&best, &run.found.point) {
+                (Some(best), Some(point)) => best.found.point.as_ref().is_none_or(|least| point.loss() < least.loss()),
                 _ => true,
             };
-            let stopped = found.stop == Stop::Observer;
+            let stopped = run.found.stop == Stop::Observer;
             if better {
-                (best, curvature, begun) = (Some(found), hessian, x);
+                (best, begun) = (Some(run), x);
             }
             if stopped {
                 break;
             }
         }
-        let Some(Minimum { x, point: Some(point), gradient, stop, iterations, trace }) = best else {
+        let Some(Run { found: Minimum { x, point: Some(point), gradient, stop, iterations, trace }, curvature, choice }) = best else {
             return Err(no_loss(&problem.reference_vector(), NoLoss::NotFinite));
         };
         let answer = Answer { start: begun, steps: iterations, x, point, gradient, curvature };
@@ -251,10 +255,12 @@ impl Solver {
         Ok((valued.into_iter().take(kept).map(|(_, x)| x).collect(), overflow))
     }
 
+    /// By counts: what a Gram matrix costs in passes over A, against the passes that conjugate gradients take.
     fn choice(&self, problem: &Problem<'_>) -> Hessian {
+        let d = problem.cols();
         match self.hessian {
-            Hessian::Auto if problem.cols() <= DENSE => Hessian::Exact,
-            Hessian::Auto => Hessian::MatrixFree,
+            Hessian::Auto if d > DENSE || gram_in_passes(problem.a()) > PASSES => Hessian::MatrixFree,
+            Hessian::Auto => Hessian::Exact,
             chosen => chosen,
         }
     }
@@ -264,13 +270,26 @@ impl Solver {
         loss: &Loss<'_, '_>,
         choice: Hessian,
         x: Vec<f64>,
-        observer: impl FnMut(&Event) -> ControlFlow<()>,
-    ) -> Result<(Minimum<Point>, Option<Mat<f64>>), Error> {
-        let minimiser =
+        mut observer: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<Run, Error> {
+        let d = loss.problem.cols();
+        let mut minimiser =
             Minimiser { gradient_tolerance: self.gradient_tolerance, max_iterations: self.max_iterations, ..Minimiser::default() };
+        let (mut x, mut before) = (x, None);
         if choice == Hessian::MatrixFree {
-            let mut model = Krylov::new(Diagonal::default(), 2 * loss.problem.cols() + 50);
-            return Ok((minimiser.minimise_with(loss, &mut model, x, observer)?, None));
+            // Where the Hessian can be formed, it is as soon as conjugate gradients prove slow.
+            let try_out = self.hessian == Hessian::Auto && d <= DENSE;
+            let (most, steps) =
+                if try_out { (TRIED_PRODUCTS, TRIED_STEPS.min(self.max_iterations)) } else { (2 * d + 50, self.max_iterations) };
+            let tried = Minimiser { max_iterations: steps, ..minimiser };
+            let found = tried.minimise_with(loss, &mut Krylov::new(Diagonal::default(), most), x, &mut observer)?;
+            let unfinished = matches!(found.stop, Stop::Stalled | Stop::Iterations) && found.iterations < self.max_iterations;
+            if !(try_out && unfinished) {
+                return Ok(Run { found, curvature: None, choice });
+            }
+            minimiser.max_iterations = self.max_iterations - found.iterations;
+            x = found.x.clone();
+            before = Some(found);
         }
         if choice == Hessian::Sampled {
             let mut draw = 0;
@@ -278,11 +297,16 @@ impl Solver {
                 draw += 1;
                 sampled_hessian(loss, point, self.seed.split_at("row sample", draw))
             };
-            return Ok((minimiser.minimise_with(loss, &mut Dense::new(loss.column_norms.to_vec(), sampled), x, observer)?, None));
+            let found = minimiser.minimise_with(loss, &mut Dense::new(loss.column_norms.to_vec(), sampled), x, observer)?;
+            return Ok(Run { found, curvature: None, choice });
         }
         let mut model = Dense::new(loss.column_norms.to_vec(), dense_hessian);
-        let found = minimiser.minimise_with(loss, &mut model, x, observer)?;
-        Ok((found, Some(model.hessian())))
+        let mut found = minimiser.minimise_with(loss, &mut model, x, observer)?;
+        if let Some(before) = before {
+            found.iterations += before.iterations;
+            found.trace.splice(0..1.min(found.trace.len()), before.trace);
+        }
+        Ok(Run { found, curvature: Some(model.hessian()), choice: Hessian::Exact })
     }
 
     fn finish(
@@ -341,6 +365,15 @@ impl Problem<'_> {
     }
 }
 
+/// One minimisation.
+struct Run {
+    found: Minimum<Point>,
+    /// The Hessian at its end, where it was formed.
+    curvature: Option<Mat<f64>>,
+    /// How the Hessian was used at last.
+    choice: Hessian,
+}
+
 /// A point with its derivatives.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -395,6 +428,20 @@ fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<
     // Back from scaled variables, and orthonormal again.
     let directions = Mat::from_fn(d, flat.len(), |i, k| eigen.vectors[(i, flat[k])] / scales[i]);
     Ok(Some(PivotedQr::new(directions)?.q(flat.len())))
+}
+
+/// What `Aᵀ diag(h) A` costs, in passes over A. Dense: flops at the speed of the multipliers, twenty to one of memory. Sparse: additions in
+/// cache, or beyond it.
+fn gram_in_passes(a: Matrix<'_>) -> f64 {
+    let d = a.cols() as f64;
+    match a {
+        Matrix::Dense(_) => d / 20.0,
+        Matrix::Sparse(s) => {
+            let pairs = s.indptr().windows(2).map(|row| (row[1] - row[0]) * (row[1] - row[0] + 1) / 2).sum::<usize>() as f64;
+            let in_cache = d * d <= (1 << 16) as f64;
+            pairs / (s.nnz().max(1) as f64) * if in_cache { 0.5 } else { 1.5 }
+        }
+    }
 }
 
 fn refuse_unbounded(problem: &Problem<'_>) -> Result<(), Error> {
