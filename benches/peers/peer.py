@@ -26,7 +26,7 @@ def libraries():
         pools = threadpoolctl.threadpool_info()
     except ImportError:
         pools = []
-    kernels = {f"{p['internal_api']} {p.get('architecture', '')} on {p['num_threads']}" for p in pools}
+    kernels = {f"{p['internal_api']} {p.get('architecture', '')} on {p['num_threads']} thread{'s' if p['num_threads'] > 1 else ''}" for p in pools}
     for name in ("numpy", "scipy", "sklearn", "jax", "torch"):
         module = sys.modules.get(name)
         if module is not None:

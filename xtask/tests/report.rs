@@ -139,6 +139,29 @@ fn numbers_that_do_not_exist_survive_the_file_and_the_page() {
 }
 
 #[test]
+fn no_number_is_cut_and_a_single_run_has_no_spread() {
+    let mut results = sample();
+    let experiment = &mut results.experiments[0];
+    experiment.claims[0].expected = "at most 1e-12".into();
+    experiment.notes.push("Everybody runs to a backward error of 1e-12.".into());
+    experiment.comparisons[0].ours.wall.runs = 1;
+    let page = render(&results);
+    assert!(page.contains("<span class=\"nowrap\">at most 1e-12</span>"));
+    assert!(page.contains("error of <span class=\"nowrap\">1e-12.</span>"));
+    assert!(page.contains("one run") && !page.contains("1 runs"));
+}
+
+#[test]
+fn a_slope_above_a_claim_that_its_interval_reaches_says_so() {
+    let mut results = sample();
+    let scaling = &mut results.experiments[0].scalings[0];
+    let fit = scaling.fit.as_mut().unwrap();
+    (fit.slope, fit.low, fit.high) = (1.13, 0.92, 1.33);
+    scaling.claimed = Some(1.1);
+    assert!(render(&results).contains("The claim is at most 1.10, which the interval does not exclude."));
+}
+
+#[test]
 fn an_empty_experiment_and_no_experiment_render() {
     let empty = Results { schema: SCHEMA, quick: true, experiments: vec![Experiment { name: "empty".into(), ..Experiment::default() }] };
     elements(&render(&empty));

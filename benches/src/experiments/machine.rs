@@ -168,6 +168,6 @@ fn quick_protocol(context: &Context) -> Protocol {
     Protocol { budget: std::time::Duration::from_millis(context.size(500, 100)), ..Protocol::default() }
 }
 
-fn counted(threads: usize) -> String {
+pub(super) fn counted(threads: usize) -> String {
     if threads == 1 { "1 thread".into() } else { format!("{threads} threads") }
 }

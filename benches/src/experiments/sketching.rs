@@ -9,6 +9,7 @@ use certus_numeric::{Array, Csr, Seed};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::machine::counted;
 use crate::frame::{Context, Entry, Failure};
 use crate::peers::{Answer, Call, Exchange};
 use crate::results::{
@@ -140,7 +141,7 @@ fn dense(context: &Context, ill: bool, experiment: &mut Experiment, rows: &mut V
                 convergence(&problem, &solution, &work, experiment)?;
             }
         }
-        experiment.comparisons.push(Comparison { work: format!("{work}, {} threads", threads), ours, peers });
+        experiment.comparisons.push(Comparison { work: format!("{work}, {}", counted(threads)), ours, peers });
     }
     Ok(())
 }
@@ -205,7 +206,7 @@ fn sparse(context: &Context, ill: bool, experiment: &mut Experiment, rows: &mut 
     if ill {
         convergence(&problem, &solution, &work, experiment)?;
     }
-    experiment.comparisons.push(Comparison { work: format!("{work}, {threads} threads"), ours, peers });
+    experiment.comparisons.push(Comparison { work: format!("{work}, {}", counted(threads)), ours, peers });
     Ok(())
 }
 

@@ -174,8 +174,8 @@ impl FromStr for NumberOrFile {
 /// How much to spend on the certificate.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Certify {
-    /// What the solve shows by the way
+    /// What costs little beside the work itself
     Cheap,
-    /// Everything
+    /// Everything that can be checked
     Full,
 }

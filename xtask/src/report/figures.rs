@@ -62,6 +62,9 @@ fn words(scaling: &Scaling) -> String {
         format!("Grows with the power {} of the size ({:.0} % interval {}).", digits(fit.slope), 100.0 * fit.confidence, interval(fit));
     match (scaling.claimed, scaling.outcome()) {
         (Some(claimed), Outcome::Missed) => format!("{grows} Faster than the claimed {}.", digits(claimed)),
+        (Some(claimed), Outcome::Met) if fit.slope > claimed => {
+            format!("{grows} The claim is at most {}, which the interval does not exclude.", digits(claimed))
+        }
         (Some(claimed), _) => format!("{grows} The claim is at most {}.", digits(claimed)),
         (None, _) => grows,
     }

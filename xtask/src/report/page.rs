@@ -58,7 +58,8 @@ fn top(results: &Results) -> Markup {
 }
 
 fn machine(environment: &Environment) -> String {
-    format!("{}, {} threads, {}, profile {}", environment.cpu, environment.threads, environment.rustc, environment.profile)
+    let threads = if environment.threads == 1 { "1 thread".into() } else { format!("{} threads", environment.threads) };
+    format!("{}, {threads}, {}, profile {}", environment.cpu, environment.rustc, environment.profile)
 }
 
 fn summary(results: &Results) -> Markup {
@@ -112,7 +113,7 @@ fn section(experiment: &Experiment) -> Markup {
             @if !experiment.notes.is_empty() || !experiment.skipped.is_empty() {
                 h3 { "Remarks" }
                 ul {
-                    @for note in &experiment.notes { li { (note) } }
+                    @for note in &experiment.notes { li { (parts::prose(note)) } }
                     @for skipped in &experiment.skipped { li { strong { (skipped.peer) } " was skipped: " (skipped.reason) } }
                 }
             }

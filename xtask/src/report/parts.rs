@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::format::{bytes, number, ratio, seconds};
-use crate::results::{Certified, Comparison, Environment, Experiment, Memory, Outcome, Peer, Table, Timing};
+use crate::results::{Certified, ClaimLine, Comparison, Environment, Experiment, Memory, Outcome, Peer, Table, Timing};
 
 /// One column of a table.
 pub(super) struct Column<'a> {
@@ -44,6 +44,21 @@ fn columns<'a, const N: usize>(columns: [(&'a str, &'a str); N]) -> [Column<'a>;
     columns.map(|(label, class)| Column { label, class })
 }
 
+/// Text in which no number is cut at its minus sign (`1e-12`, `2^-52`), and a bound not at all (`at most 1e-12`).
+pub(super) fn prose(text: &str) -> Markup {
+    let number = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+    if text.len() <= 16 && number(text) {
+        return html! { span.nowrap { (text) } };
+    }
+    let whole = |word: &str| word.len() <= 12 && word.contains('-') && number(word);
+    html! {
+        @for (k, word) in text.split(' ').enumerate() {
+            @if k > 0 { " " }
+            @if whole(word) { span.nowrap { (word) } } @else { (word) }
+        }
+    }
+}
+
 /// An outcome as a coloured word with a sign.
 pub(super) fn pill(outcome: Outcome) -> Markup {
     let sign = match outcome {
@@ -57,10 +72,8 @@ pub(super) fn pill(outcome: Outcome) -> Markup {
 
 pub(super) fn claims(experiment: &Experiment) -> Markup {
     let columns = columns([("claim", ""), ("expected", ""), ("measured", ""), ("outcome", "")]);
-    let rows = experiment.claims.iter().map(|claim| {
-        let text = |text: &str| html! { (text) };
-        ("", vec![text(&claim.text), text(&claim.expected), text(&claim.measured), pill(claim.outcome)])
-    });
+    let cells = |claim: &ClaimLine| vec![prose(&claim.text), prose(&claim.expected), prose(&claim.measured), pill(claim.outcome)];
+    let rows = experiment.claims.iter().map(|claim| ("", cells(claim)));
     table(html! { "What was expected" }, &columns, rows.collect())
 }
 
@@ -94,17 +107,22 @@ fn times(timing: &Timing) -> Vec<Markup> {
     let spread = &timing.wall;
     let name = html! {
         (timing.name)
-        @if !timing.note.is_empty() { span.sub { (timing.note) } }
+        @if !timing.note.is_empty() { span.sub { (prose(&timing.note)) } }
         @if timing.is_disturbed() { span.sub { "disturbed: cpu and wall time differ by more than a fifth" } }
         @if let Some(first) = timing.first_seconds.filter(|first| *first > 3.0 * spread.median && *first > 0.05) {
             span.sub { "first call " (seconds(first)) }
         }
     };
-    let extremes = format!("{} to {}, {} runs", seconds(spread.min), seconds(spread.max), spread.runs);
     let wall = html! {
-        span.nowrap { (seconds(spread.median)) " " span.muted { "± " (seconds(spread.mad)) } }
-        br;
-        span.muted.small.nowrap { (extremes) }
+        @if spread.runs == 1 {
+            (seconds(spread.median))
+            br;
+            span.muted.small { "one run" }
+        } @else {
+            span.nowrap { (seconds(spread.median)) " " span.muted { "± " (seconds(spread.mad)) } }
+            br;
+            span.muted.small.nowrap { (seconds(spread.min)) " to " (seconds(spread.max)) ", " (spread.runs) " runs" }
+        }
     };
     vec![
         name,
@@ -151,7 +169,7 @@ pub(super) fn memory(memory: &[Memory]) -> Markup {
     let rows = memory.iter().map(|m| {
         let promise = html! {
             @match &m.claimed {
-                Some(promise) => { span.nowrap { (bytes(promise.bytes)) } " " span.muted.small { (promise.formula) } }
+                Some(promise) => { (bytes(promise.bytes)) span.sub { (promise.formula) } }
                 None => "–",
             }
         };
@@ -221,9 +239,8 @@ fn claim_table(claim: &Value) -> Markup {
             };
             let name = html! { (text(&check["name"])) span.sub { (role.trim_end_matches('s')) } };
             let measured = number(check["measured"].as_f64());
-            let cells =
-                [text(&check["statement"]), measured, limit, number(check["trivial"].as_f64()), holds.into(), basis(&check["basis"])];
-            ("", [vec![name], cells.map(|cell| html! { (cell) }).to_vec()].concat())
+            let cells = [measured, limit, number(check["trivial"].as_f64()), holds.into(), basis(&check["basis"])];
+            ("", [vec![name, prose(&text(&check["statement"]))], cells.map(|cell| html! { (cell) }).to_vec()].concat())
         })
     };
     let caption = html! {

@@ -161,8 +161,8 @@ impl Solver {
             return Err(InputError::parameter("tol", self.tolerance, "above 0 and below 1"));
         }
         match self.sketch_rows {
-            Some(rows) if rows < problem.a().cols() => {
-                Err(InputError::parameter("sketch rows", rows, format!("at least {} (the columns of a)", problem.a().cols())))
+            Some(rows) if rows < problem.a().cols() && matches!(self.method, Method::Auto | Method::Sketch) => {
+                Err(InputError::parameter("sketch-rows", rows, format!("at least {} (the columns of a)", problem.a().cols())))
             }
             _ => Ok(()),
         }

@@ -23,7 +23,7 @@ const TILE_COLS: usize = 256;
 ///
 /// Embeds a d-dimensional subspace with distortion epsilon except with probability delta if
 /// s >= (sqrt d + sqrt(2 ln(2 / delta)))^2 / (sqrt(1 + epsilon) - 1)^2 (Davidson and Szarek 2001). Cost of S A: s n draws
-/// (about 5 ns each) and 2 s nnz(A) flops.
+/// and 2 s nnz(A) flops.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gaussian {
     rows: usize,

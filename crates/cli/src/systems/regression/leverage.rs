@@ -8,7 +8,7 @@ use crate::verb::Verb;
 
 /// How much each row of A matters to its column space: the leverage scores of diag(sqrt h) A
 ///
-/// A score is between 0 and 1; all together add up to the rank.
+/// An exact score is between 0 and 1; all together add up to the rank.
 #[derive(clap::Args)]
 pub(super) struct RowLeverage {
     #[command(flatten)]
