@@ -430,18 +430,20 @@ fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<
     Ok(Some(PivotedQr::new(directions)?.q(flat.len())))
 }
 
-/// What `Aᵀ diag(h) A` costs, in passes over A. Dense: flops at the speed of the multipliers, twenty to one of memory. Sparse: additions in
-/// cache, or beyond it.
+/// What forming and factoring `Aᵀ diag(h) A` costs, in passes over A. Dense: flops at the speed of the multipliers, twenty to one of
+/// memory. Sparse: additions in cache, or beyond it. The factorisations, of d³ flops, count by the same speed.
 fn gram_in_passes(a: Matrix<'_>) -> f64 {
     let d = a.cols() as f64;
-    match a {
+    let factors = d * d * d / (20.0 * a.stored().max(1) as f64);
+    let gram = match a {
         Matrix::Dense(_) => d / 20.0,
         Matrix::Sparse(s) => {
             let pairs = s.indptr().windows(2).map(|row| (row[1] - row[0]) * (row[1] - row[0] + 1) / 2).sum::<usize>() as f64;
             let in_cache = d * d <= (1 << 16) as f64;
             pairs / (s.nnz().max(1) as f64) * if in_cache { 0.5 } else { 1.5 }
         }
-    }
+    };
+    gram + factors
 }
 
 fn refuse_unbounded(problem: &Problem<'_>) -> Result<(), Error> {

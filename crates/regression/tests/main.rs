@@ -3,6 +3,7 @@
 
 mod cases;
 mod certificates;
+mod facts;
 mod hostile;
 mod properties;
 mod support;
