@@ -168,7 +168,7 @@ impl Facts {
         let absolute = slack.iter().map(|s| s.abs()).collect::<Vec<_>>();
         let rounding = p.a().column_squares(Some(&absolute));
         if let Some(positive) = Positive::prove(bound.as_ref(), &rounding, p.rows()) {
-            let modulus = 1.0 / positive.inverse_norm();
+            let modulus = (1.0 - positive.shrink) / positive.inverse_norm();
             if modulus.is_finite() && modulus > self.modulus.unwrap_or(0.0) {
                 self.modulus = Some(modulus);
             }
@@ -362,8 +362,8 @@ impl Positive {
         }
         let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
         let sums = squares.iter().zip(&scales).map(|(s, scale)| s / (scale * scale)).sum::<f64>();
-        // Sums in blocks of a sixteenth, their addition, the scaling; then the factorisation of a matrix of trace d.
-        let entry = (terms.div_ceil(8) + 64) as f64 * f64::EPSILON * (sums + d as f64);
+        // Sums of all terms (whatever blocks they come in), the scaling; then the factorisation of a matrix of trace d.
+        let entry = (terms + 64) as f64 * f64::EPSILON * (sums + d as f64);
         let shift = entry + (d + 2) as f64 * f64::EPSILON * d as f64;
         let mut shifted = scaled.clone();
         (0..d).for_each(|j| shifted[(j, j)] -= shift);
@@ -637,7 +637,7 @@ fn rounding_of_gradient(loss: &Loss<'_, '_>, answer: &Answer, rows: &RowNorms, p
             }
         }
     };
-    let in_sum = gamma(n.div_ceil(8) + 64);
+    let in_sum = gamma(n + 64);
     let data = (0..n).map(|i| (own(i) + in_sum * point.rows.g[i].abs()) * rows.norms[i]).sum::<f64>();
     // The ridge: each entry of x - x_ref is rounded.
     let ridge = loss.ridge(point);
