@@ -39,7 +39,7 @@ pub fn third_derivative(problem: &Problem<'_>) -> f64 {
     largest / (4.0 * 3f64.sqrt()) + residual_range(problem) / 8.0
 }
 
-/// `w_i²` less what row i needs for convexity at every point; `None` where no such bound is known (rescaled, normalised sinh).
+/// `w_i²` less what row i needs for convexity at every point, rounded down; `None` where no such bound is known (rescaled, normalised sinh).
 pub fn slack(problem: &Problem<'_>) -> Option<Vec<f64>> {
     let needed: Box<dyn Fn(usize) -> f64> = match (problem.form(), problem.link()) {
         (Form::Plain, link) => Box::new(move |i| problem.weight(i) * plain_threshold(link, problem.b()[i])),
@@ -53,5 +53,10 @@ pub fn slack(problem: &Problem<'_>) -> Option<Vec<f64>> {
         }
         _ => return None,
     };
-    Some((0..problem.rows()).map(|i| problem.row_reg_squared(i) - needed(i)).collect())
+    // Rounded down, but for what is exactly zero.
+    let slack = |i: usize| {
+        let (has, needs) = (problem.row_reg_squared(i), needed(i));
+        has - needs - 8.0 * f64::EPSILON * (has + needs.abs())
+    };
+    Some((0..problem.rows()).map(slack).collect())
 }

@@ -62,7 +62,7 @@ pub struct Facts {
     pub modulus: Option<f64>,
     /// The least of `w_i²` less what row i needs for convexity; `None` where no bound is known.
     pub least_slack: Option<f64>,
-    /// Whether the whole loss is zero to rounding.
+    /// Whether the whole loss is zero to rounding: each residual at that of its own terms, and no regulariser.
     pub zero_loss: bool,
     /// The part of the loss that is regulariser.
     pub regularisation_share: f64,
@@ -96,7 +96,7 @@ impl Facts {
     /// What follows from the facts.
     pub fn outcome(&self) -> Outcome {
         match self.radius {
-            Some(radius) if self.modulus.is_some() || self.zero_loss => Outcome::ProvenGlobalMinimum { radius },
+            Some(radius) if self.rank == self.cols && (self.modulus.is_some() || self.zero_loss) => Outcome::ProvenGlobalMinimum { radius },
             Some(radius) => Outcome::ProvenLocalMinimum { radius },
             None => Outcome::NotProven { reason: self.reason.clone() },
         }
@@ -138,7 +138,7 @@ impl Facts {
             lipschitz_log10: None,
             modulus: None,
             least_slack: None,
-            zero_loss: point.loss() <= loss.rounding(point),
+            zero_loss: loss.is_zero(point),
             regularisation_share: whole.clamp(0.0, 1.0),
             explained: explained(loss, point),
             reason: String::new(),
@@ -556,7 +556,9 @@ fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, radius: f64) -> Op
             let reached = (0..n).map(|i| reach(p.link(), point.z[i], ell[i] * radius, point.m)).collect::<Vec<_>>();
             let omega = (0..n).map(|i| p.weight(i)).fold(0.0, f64::max);
             let change = (0..n).map(|i| reached[i].1 * ell[i] * radius).sum::<f64>();
-            let s0 = point.sum.abs() * (1.0 - 1e-12) - change;
+            // S itself is rounded: its terms, relative to their sizes, and their sum.
+            let size = (0..n).map(|i| point.u[i].abs() + point.v()[i].abs()).sum::<f64>();
+            let s0 = point.sum.abs() - gamma(n + 64) * size * (1.0 + max_abs(&point.z)) - change;
             if s0.is_nan() || s0 <= 0.0 {
                 return None;
             }
@@ -601,24 +603,35 @@ fn rounding_of_gradient(loss: &Loss<'_, '_>, answer: &Answer, rows: &RowNorms, p
     };
     let dz = p.a().absolute_times(&answer.x.iter().map(|x| x.abs()).collect::<Vec<_>>());
     let sums = gamma(longest + 2);
-    let relative = (0..n).map(|i| (sums * (dz[i] + p.offset(i).abs())).exp_m1() + 8.0 * eps).collect::<Vec<_>>();
+    // z - m is rounded too.
+    let shifted = |i: usize| if point.m == 0.0 { 0.0 } else { 2.0 * eps * (point.z[i].abs() + 3.0 * point.m.abs()) };
+    let relative = (0..n).map(|i| (sums * (dz[i] + p.offset(i).abs()) + shifted(i)).exp_m1() + 8.0 * eps).collect::<Vec<_>>();
     let scale = (-point.m).exp();
     let (u, v) = (&point.u, point.v());
     // What each entry of the gradient in z may be off by: that of its own terms, and that of the sums that all share.
     let worst = max_abs(&relative);
-    let sum = u.iter().map(|u| u.abs()).sum::<f64>();
+    // An error of z moves u by v: sizes are those of both.
+    let size = |i: usize| u[i].abs() + v[i].abs();
+    let sum = (0..n).map(size).sum::<f64>();
+    let kappa = sum / point.sum.abs();
     let term = |i: usize| match p.form() {
         Form::Plain => 0.0,
-        Form::Rescaled => p.weight(i) * p.b()[i].abs() * (u[i].abs() + sum * p.b()[i].abs()),
+        Form::Rescaled => p.weight(i) * p.b()[i].abs() * (size(i) + sum * p.b()[i].abs()),
         Form::Normalised => {
-            let f = (u[i] / point.sum).abs();
+            let f = size(i) / point.sum.abs();
             p.weight(i) * f * (f + p.b()[i].abs())
         }
     };
-    let shared = (0..n).map(term).sum::<f64>();
+    // The normalised form takes differences to its largest row, whose own size they have.
+    let largest = (0..n).fold(0, |k, i| if u[i].abs() > u[k].abs() { i } else { k });
+    let of_largest = match p.form() {
+        Form::Normalised => (1.0 + kappa) * p.weight(largest) * (size(largest) / point.sum.abs() + p.b()[largest].abs()),
+        _ => 0.0,
+    };
+    let shared = (0..n).map(term).sum::<f64>() + of_largest;
     let own = |i: usize| {
         let omega = p.weight(i);
-        let (size_u, size_v) = (u[i].abs() + v[i].abs(), v[i].abs() + u[i].abs());
+        let (size_u, size_v) = (size(i), size(i));
         match p.form() {
             Form::Plain => {
                 let (du, dv) = (relative[i] * size_u, relative[i] * size_v);
@@ -627,13 +640,13 @@ fn rounding_of_gradient(loss: &Loss<'_, '_>, answer: &Answer, rows: &RowNorms, p
                     + 6.0 * eps * omega * v[i].abs() * (u[i].abs() + (p.b()[i] * scale).abs())
             }
             Form::Rescaled => {
-                let terms = omega * (u[i].abs() + sum * p.b()[i].abs()) + shared;
+                let terms = omega * (size(i) + sum * p.b()[i].abs()) + shared;
                 (8.0 * worst + 4.0 * gamma(chain(n))) * size_v * terms
             }
             Form::Normalised => {
                 let pi = size_v / point.sum.abs();
                 let f = size_u / point.sum.abs();
-                (8.0 * worst + 4.0 * gamma(chain(n))) * point.kappa * pi * (omega * (f + p.b()[i].abs()) + shared)
+                (8.0 * worst + 4.0 * gamma(chain(n))) * kappa * pi * (omega * (f + p.b()[i].abs()) + shared)
             }
         }
     };
@@ -644,10 +657,13 @@ fn rounding_of_gradient(loss: &Loss<'_, '_>, answer: &Answer, rows: &RowNorms, p
     let regulariser =
         (0..p.cols()).map(|j| 4.0 * eps * ridge * (answer.x[j].abs() + p.reference(j).abs()) * positive.deviation(j)).sum::<f64>();
     let pull = if p.has_row_reg() {
+        let dc = p.a().absolute_times(&p.reference_vector().iter().map(|x| x.abs()).collect::<Vec<_>>());
         let unit = (-loss.log_unit(point)).exp();
         (0..n)
             .map(|i| {
-                unit * p.row_reg_squared(i) * (sums * 2.0 * (dz[i] + p.centre(i).abs()) + 4.0 * eps * point.z[i].abs()) * rows.norms[i]
+                unit * p.row_reg_squared(i)
+                    * (sums * 2.0 * (dz[i] + dc[i] + p.offset(i).abs()) + 4.0 * eps * point.z[i].abs())
+                    * rows.norms[i]
             })
             .sum::<f64>()
     } else {

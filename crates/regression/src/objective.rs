@@ -324,6 +324,21 @@ impl<'p, 'a> Loss<'p, 'a> {
         sizes
     }
 
+    /// Whether each residual is at the rounding of its own terms, and the regulariser is zero: no weight hides another row.
+    pub(crate) fn is_zero(&self, point: &Point) -> bool {
+        let p = self.problem;
+        let scale = (-point.m).exp();
+        let is_rounding = |i: usize| {
+            let (u, b) = match p.form() {
+                Form::Plain => (point.u[i], p.b()[i] * scale),
+                Form::Rescaled => (point.u[i], point.sum * p.b()[i]),
+                Form::Normalised => (point.u[i] / point.sum, p.b()[i]),
+            };
+            p.weight(i) == 0.0 || (u - b).abs() <= 64.0 * f64::EPSILON * (u.abs() + b.abs())
+        };
+        point.regulariser == 0.0 && (0..p.rows()).all(is_rounding)
+    }
+
     /// A loss at the rounding of the terms that its residuals are the differences of.
     pub(crate) fn rounding(&self, point: &Point) -> ScaledValue {
         let p = self.problem;

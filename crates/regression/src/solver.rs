@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
 use certus_linalg::factor::{Cholesky, PivotedQr, symmetric_eigen};
+use certus_linalg::operator::LinearOperator;
 use certus_linalg::{Error as LinearAlgebraError, Mat, Matrix};
 use certus_newton::model::{Curvature, Dense, Krylov};
 use certus_newton::{Minimiser, Minimum, Objective, Stop};
@@ -413,6 +414,10 @@ const SLIGHT: f64 = 1e8;
 /// Orthonormal directions along which the curvature is zero to rounding; `None` where there are none, or the Hessian was not formed.
 fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<f64>>, LinearAlgebraError> {
     let Some(h) = &answer.curvature else { return Ok(None) };
+    if loss.problem.ridge() > 0.0 {
+        // A ridge sees every direction, however little.
+        return Ok(None);
+    }
     let d = h.nrows();
     // Relative to the terms that an entry is the sum of: what they cancel to is rounding.
     let scales = loss.curvature_size(&answer.point).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
@@ -427,8 +432,26 @@ fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<
     }
     // Back from scaled variables, and orthonormal again.
     let directions = Mat::from_fn(d, flat.len(), |i, k| eigen.vectors[(i, flat[k])] / scales[i]);
-    Ok(Some(PivotedQr::new(directions)?.q(flat.len())))
+    let directions = PivotedQr::new(directions)?.q(flat.len());
+    // Flat here is not flat everywhere: the loss must not depend on them at all.
+    let unseen = directions.col_iter().all(|v| is_unseen(loss.problem, &v.iter().copied().collect::<Vec<_>>()));
+    Ok(unseen.then_some(directions))
 }
+
+/// Whether A v is zero to the rounding of v, or for the normalised exp without a row regulariser a constant: then the loss is the same at
+/// x and at x + v, for every x.
+fn is_unseen(problem: &Problem<'_>, v: &[f64]) -> bool {
+    if problem.form() == Form::Normalised && problem.rows() == 1 && !problem.has_row_reg() {
+        return true;
+    }
+    let (image, size) = (problem.a().times(v), problem.a().absolute_times(&v.iter().map(|v| v.abs()).collect::<Vec<_>>()));
+    let softmax = problem.link() == Link::Exp && problem.form() == Form::Normalised && !problem.has_row_reg();
+    let constant = if softmax { image.first().copied().unwrap_or(0.0) } else { 0.0 };
+    image.iter().zip(&size).all(|(image, size)| (image - constant).abs() <= UNSEEN * (size + constant.abs()))
+}
+
+/// What A v may be of the terms that it is the sum of: v comes from eigenvectors.
+const UNSEEN: f64 = 1e-12;
 
 /// What forming and factoring `Aᵀ diag(h) A` costs, in passes over A. Dense: flops at the speed of the multipliers, twenty to one of
 /// memory. Sparse: additions in cache, or beyond it. The factorisations, of d³ flops, count by the same speed.

@@ -409,3 +409,45 @@ fn raw_columns_of_a_bad_condition_are_fitted() {
     let loss = solution.loss.to_f64().expect("a loss in range");
     assert!(loss <= case.listed().loss * (1.0 + 1e-6), "{loss}");
 }
+
+#[test]
+fn directions_that_are_only_nearly_flat_prove_nothing_beyond_them() {
+    // A ridge of almost nothing still has one minimiser, far from the given point.
+    let a = Array::matrix(2, 2, vec![1.0, 1.0, 2.0, 2.0]).expect("a matrix");
+    let b = [0.5f64.sinh(), 1f64.sinh()];
+    let held = Problem::new(&a, &b, Link::Sinh, Form::Plain).unwrap().with_ridge(1e-20).unwrap();
+    let far = held.certify(&[1.25, -0.75], Certify::Full).unwrap();
+    assert!(radius(&far).is_none_or(|radius| radius > 1.0), "{}", far.certificate);
+
+    // Columns that differ by 1e-8 are two columns.
+    let a = Array::from_fn(20, 2, |i, j| {
+        let t = i as f64 / 20.0;
+        if j == 0 { t } else { t + if i % 2 == 0 { 1e-8 } else { -1e-8 } }
+    });
+    let b = (0..20).map(|i| (0.49 * a.row(i)[0] + 0.51 * a.row(i)[1]).exp()).collect::<Vec<_>>();
+    let near = Problem::new(&a, &b, Link::Exp, Form::Plain).unwrap();
+    for solution in [near.certify(&[0.5, 0.5], Certify::Full).unwrap(), Solver::default().solve(&near).unwrap()] {
+        let error = distance(&solution.x, &[0.49, 0.51]);
+        assert!(radius(&solution).is_none_or(|radius| radius >= error), "{error}\n{}", solution.certificate);
+    }
+}
+
+#[test]
+fn a_heavy_row_that_fits_does_not_make_a_minimum_global() {
+    let a = Array::matrix(3, 1, vec![0.0, 1.0, -1.0]).expect("a matrix");
+    let problem = Problem::new(&a, &[1.0, 5.0, 6.0], Link::Exp, Form::Plain).unwrap().with_data_weights(&[1e30, 1.0, 1.0]).unwrap();
+    let solution = Solver::default().with_start(Start::Given(vec![5f64.ln()])).solve(&problem).unwrap();
+    if solution.x[0] > 0.0 {
+        assert!(!matches!(solution.outcome, Outcome::ProvenGlobalMinimum { .. }), "{}", solution.certificate);
+    }
+}
+
+#[test]
+fn a_target_that_sets_the_scale_costs_digits_that_the_radius_counts() {
+    let a = Array::matrix(2, 1, vec![1.0, 0.0]).expect("a matrix");
+    let b = [1.029_392_558_103_245_7, 1e120];
+    let x = 0.028_968_878_856_603_066;
+    let solution = Problem::new(&a, &b, Link::Exp, Form::Plain).unwrap().certify(&[x], Certify::Cheap).unwrap();
+    let error = (x - b[0].ln()).abs();
+    assert!(radius(&solution).is_none_or(|radius| radius >= error), "{error:e}\n{}", solution.certificate);
+}
