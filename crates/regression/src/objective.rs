@@ -324,6 +324,12 @@ impl<'p, 'a> Loss<'p, 'a> {
         sizes
     }
 
+    /// Whether rows of the plain form are so far above all targets that Newton's steps would walk, by about 1 in z each.
+    pub(crate) fn is_far_above(&self, point: &Point) -> bool {
+        let top = point.z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(if self.problem.link() == Link::Exp { *z } else { z.abs() }));
+        self.problem.form() == Form::Plain && top > PLAIN && top > self.log_target + FAR
+    }
+
     /// Whether each residual is at the rounding of its own terms, and the regulariser is zero: no weight hides another row.
     pub(crate) fn is_zero(&self, point: &Point) -> bool {
         let p = self.problem;

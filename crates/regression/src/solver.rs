@@ -233,7 +233,7 @@ impl Solver {
         let mut overflow = false;
         if let Some(x) = given {
             match loss.evaluate(&x) {
-                Ok(point) if point.m <= 0.0 || problem.form() != Form::Plain => return Ok((vec![x], false)),
+                Ok(point) if !loss.is_far_above(&point) => return Ok((vec![x], false)),
                 Ok(_) | Err(NoLoss::NotFinite) => overflow = true,
                 Err(reason) => return Err(no_loss(&x, reason)),
             }
@@ -284,7 +284,9 @@ impl Solver {
                 if try_out { (TRIED_PRODUCTS, TRIED_STEPS.min(self.max_iterations)) } else { (2 * d + 50, self.max_iterations) };
             let tried = Minimiser { max_iterations: steps, ..minimiser };
             let found = tried.minimise_with(loss, &mut Krylov::new(Diagonal::default(), most), x, &mut observer)?;
-            let unfinished = matches!(found.stop, Stop::Stalled | Stop::Iterations) && found.iterations < self.max_iterations;
+            // A start without a gradient may be a saddle, which only the Hessian shows.
+            let flat_start = found.stop == Stop::Gradient && found.iterations == 0;
+            let unfinished = flat_start || matches!(found.stop, Stop::Stalled | Stop::Iterations) && found.iterations < self.max_iterations;
             if !(try_out && unfinished) {
                 return Ok(Run { found, curvature: None, choice });
             }

@@ -513,3 +513,12 @@ fn many_targets_and_sensitivities_have_the_same_bits_on_any_number_of_threads() 
         all
     });
 }
+
+#[test]
+fn a_saddle_is_left_also_where_the_hessian_is_only_applied() {
+    let a = matrix(5, 400, 200);
+    let b = (0..400).map(|i| 2.0 + (i % 3) as f64).collect::<Vec<_>>();
+    let problem = certus_regression::Problem::new(&a, &b, Link::Cosh, Form::Plain).unwrap();
+    let solution = Solver::default().with_start(Start::Zero).solve(&problem).unwrap();
+    assert!(solution.x.iter().any(|x| *x != 0.0) && solution.facts.iterations > 0);
+}
