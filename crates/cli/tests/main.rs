@@ -8,5 +8,6 @@ mod hostile;
 mod interrupt;
 mod linalg;
 mod process;
+mod regression;
 mod support;
 mod toy;

@@ -70,8 +70,8 @@ pub struct State<P> {
     pub gradient: Vec<f64>,
     /// Steps that were taken or refused.
     pub iteration: usize,
-    /// Evaluations of the objective.
-    pub evaluations: usize,
+    /// Steps that were taken whole, not held back by the radius.
+    pub whole_steps: usize,
     /// What limits the next step; infinite until a step was refused.
     pub radius: f64,
     /// Refused steps since the last one that was taken.
@@ -91,6 +91,8 @@ pub struct Minimum<P> {
     pub stop: Stop,
     /// Steps that were taken or refused.
     pub iterations: usize,
+    /// Those that were taken whole, not held back by the radius.
+    pub whole_steps: usize,
     /// Logarithms of the loss, at the start and after each step.
     pub trace: Vec<f64>,
 }
@@ -119,7 +121,15 @@ impl Minimiser {
         mut observer: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Minimum<O::Point>, Error> {
         let Some(mut state) = self.start(objective, model, x.clone())? else {
-            return Ok(Minimum { gradient: vec![0.0; x.len()], x, point: None, stop: Stop::NoStart, iterations: 0, trace: Vec::new() });
+            return Ok(Minimum {
+                gradient: vec![0.0; x.len()],
+                x,
+                point: None,
+                stop: Stop::NoStart,
+                iterations: 0,
+                whole_steps: 0,
+                trace: Vec::new(),
+            });
         };
         let mut trace = vec![state.loss.ln()];
         let stop = loop {
@@ -132,7 +142,8 @@ impl Minimiser {
                 break Stop::Observer;
             }
         };
-        Ok(Minimum { x: state.x, point: Some(state.point), gradient: state.gradient, stop, iterations: state.iteration, trace })
+        let State { x, point, gradient, iteration: iterations, whole_steps, .. } = state;
+        Ok(Minimum { x, point: Some(point), gradient, stop, iterations, whole_steps, trace })
     }
 
     /// The state at x, with the model there; `None` where the objective is not finite.
@@ -143,7 +154,7 @@ impl Minimiser {
         let Some(point) = objective.point(&x) else { return Ok(None) };
         let (loss, gradient) = (objective.loss(&point), objective.gradient(&point));
         model.update(objective, &point, &x, &gradient)?;
-        Ok(Some(State { x, point, loss, gradient, iteration: 0, evaluations: 1, radius: f64::INFINITY, refused: 0 }))
+        Ok(Some(State { x, point, loss, gradient, iteration: 0, whole_steps: 0, radius: f64::INFINITY, refused: 0 }))
     }
 
     /// One step, taken or refused; or why there is none.
@@ -178,7 +189,6 @@ impl Minimiser {
             }));
         }
         state.iteration += 1;
-        state.evaluations += 1;
         let x = state.x.iter().zip(&step.step).map(|(x, s)| x + s).collect::<Vec<_>>();
         // Below the rounding of the loss, only the gradient can tell what a step is worth.
         let negligible = step.decrease <= 64.0 * f64::EPSILON * loss;
@@ -213,6 +223,7 @@ impl Minimiser {
             state.radius = state.radius.max(3.0 * step.length);
         }
         (state.x, state.point, state.loss, state.gradient, state.refused) = (x, point, new_loss, gradient, 0);
+        state.whole_steps += usize::from(!step.limited);
         model.update(objective, &state.point, &state.x, &state.gradient)?;
         Ok(None)
     }

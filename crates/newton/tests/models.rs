@@ -204,3 +204,19 @@ fn every_reason_to_stop_is_told() {
     let stopped = Minimiser::default().minimise_with(&problem, &mut model(), vec![0.0; 3], observer).unwrap();
     assert_eq!((stopped.stop, stopped.iterations), (Stop::Observer, 1));
 }
+
+#[test]
+fn an_approximate_hessian_contracts_the_energy_but_not_the_euclidean_error() {
+    // H = diag(1, 1e4) and H + 0.1 H^(1/2) [[0, 1], [1, 0]] H^(1/2), which is right to a tenth.
+    let (h, eps) = ([1.0, 1e4f64], 0.1);
+    let off = eps * (h[0] * h[1]).sqrt();
+    let determinant = h[0] * h[1] - off * off;
+    // I - Ht⁻¹ H, and the same between the square roots of H.
+    let euclidean = Mat::from_fn(2, 2, |i, j| {
+        let inverse = if i == j { h[1 - i] / determinant } else { -off / determinant };
+        f64::from(u8::from(i == j)) - inverse * h[j]
+    });
+    let energy = Mat::from_fn(2, 2, |i, j| h[i].sqrt() * euclidean[(i, j)] / h[j].sqrt());
+    let norm = |m: &Mat<f64>| certus_linalg::factor::singular_values(m.as_ref()).unwrap()[0];
+    assert!((norm(&euclidean) - 10.101).abs() < 1e-3 && (norm(&energy) - 0.1111).abs() < 1e-4);
+}

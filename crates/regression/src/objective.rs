@@ -7,10 +7,11 @@ use certus_linalg::operator::LinearOperator;
 use certus_linalg::product::weighted_gram;
 use certus_linalg::{Error as LinearAlgebraError, Mat};
 use certus_newton::Objective;
+use certus_numeric::ScaledValue;
 use certus_numeric::sum::{dot, max_abs, norm2, par_blocks};
-use certus_numeric::{Array, ScaledValue};
 use rayon::prelude::*;
 
+use crate::powers::powers;
 use crate::problem::{Form, Link, Problem};
 
 /// |z| up to which powers, and their squares and sums, are far from the limits of `f64`: no scale is needed.
@@ -26,7 +27,7 @@ const TRUSTED_CHANGE: f64 = 8.0;
 /// Largest z above which rows count as far above.
 const FAR: f64 = 30.0;
 /// Rows of one block of work on vectors.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// Everything kept of one point x.
 #[derive(Clone, Debug)]
@@ -155,11 +156,8 @@ impl<'p, 'a> Loss<'p, 'a> {
 
     /// Evaluates everything that the loss needs. Cost: one pass over A.
     pub(crate) fn evaluate(&self, x: &[f64]) -> Result<Point, NoLoss> {
-        self.evaluate_at(x, self.problem.predictor(x))
-    }
-
-    fn evaluate_at(&self, x: &[f64], z: Vec<f64>) -> Result<Point, NoLoss> {
         let p = self.problem;
+        let z = p.predictor(x);
         let largest = max_abs(&z);
         if !largest.is_finite() {
             return Err(NoLoss::NotFinite);
@@ -330,35 +328,32 @@ impl<'p, 'a> Loss<'p, 'a> {
         self.problem.form() == Form::Plain && top > PLAIN && top > self.log_target + FAR
     }
 
+    /// The two terms whose difference is the residual of row i.
+    fn sides(&self, point: &Point, i: usize) -> (f64, f64) {
+        let b = self.problem.b()[i];
+        match self.problem.form() {
+            Form::Plain => (point.u[i], b * (-point.m).exp()),
+            Form::Rescaled => (point.u[i], point.sum * b),
+            Form::Normalised => (point.u[i] / point.sum, b),
+        }
+    }
+
     /// Whether each residual is at the rounding of its own terms, and the regulariser is zero: no weight hides another row.
     pub(crate) fn is_zero(&self, point: &Point) -> bool {
-        let p = self.problem;
-        let scale = (-point.m).exp();
         let is_rounding = |i: usize| {
-            let (u, b) = match p.form() {
-                Form::Plain => (point.u[i], p.b()[i] * scale),
-                Form::Rescaled => (point.u[i], point.sum * p.b()[i]),
-                Form::Normalised => (point.u[i] / point.sum, p.b()[i]),
-            };
-            p.weight(i) == 0.0 || (u - b).abs() <= 64.0 * f64::EPSILON * (u.abs() + b.abs())
+            let (u, b) = self.sides(point, i);
+            self.problem.weight(i) == 0.0 || (u - b).abs() <= 64.0 * f64::EPSILON * (u.abs() + b.abs())
         };
-        point.regulariser == 0.0 && (0..p.rows()).all(is_rounding)
+        point.regulariser == 0.0 && (0..self.problem.rows()).all(is_rounding)
     }
 
     /// A loss at the rounding of the terms that its residuals are the differences of.
     pub(crate) fn rounding(&self, point: &Point) -> ScaledValue {
-        let p = self.problem;
-        let scale = (-point.m).exp();
         let term = |i: usize| {
-            let (u, b) = match p.form() {
-                Form::Plain => (point.u[i], p.b()[i] * scale),
-                Form::Rescaled => (point.u[i], point.sum * p.b()[i]),
-                Form::Normalised => (point.u[i] / point.sum, p.b()[i]),
-            };
-            p.weight(i) * (u * u + b * b)
+            let (u, b) = self.sides(point, i);
+            self.problem.weight(i) * (u * u + b * b)
         };
-        let size = (0..p.rows()).map(term).sum::<f64>();
-        ScaledValue::new((64.0 * f64::EPSILON).powi(2) * size, self.log_unit(point))
+        ScaledValue::new((64.0 * f64::EPSILON).powi(2) * sum_rows(self.problem.rows(), term), self.log_unit(point))
     }
 
     /// The product of the Hessian with p, in the unit of the point. Cost: one pass over A; in the forms with a sum, two.
@@ -456,86 +451,6 @@ fn residual(form: Form, u: f64, b: f64, sum: f64, target_scale: f64) -> f64 {
         Form::Plain => u - b * target_scale,
         Form::Rescaled => u - sum * b,
         Form::Normalised => u / sum - b,
-    }
-}
-
-/// u(z) e^-m and u'(z) e^-m, the second empty for exp.
-fn powers(link: Link, z: &[f64], m: f64) -> (Vec<f64>, Vec<f64>) {
-    let mut up = z.iter().map(|z| z - m).collect::<Vec<_>>();
-    exp(&mut up);
-    if link == Link::Exp {
-        return (up, Vec::new());
-    }
-    let mut down = z.iter().map(|z| -z - m).collect::<Vec<_>>();
-    exp(&mut down);
-    let cosh = up.iter().zip(&down).map(|(up, down)| 0.5 * (up + down)).collect::<Vec<_>>();
-    // Where the two powers are near each other their difference cancels.
-    let scale = (-m).exp();
-    let sinh = z
-        .iter()
-        .zip(up.iter().zip(&down))
-        .map(|(z, (up, down))| if z.abs() < 1.0 { z.sinh() * scale } else { 0.5 * (up - down) })
-        .collect::<Vec<_>>();
-    if link == Link::Cosh { (cosh, sinh) } else { (sinh, cosh) }
-}
-
-fn exp(values: &mut [f64]) {
-    if values.len() <= BLOCK {
-        return certus_numeric::exp::exp_slice(values);
-    }
-    values.par_chunks_mut(BLOCK).for_each(certus_numeric::exp::exp_slice);
-}
-
-/// The loss and its derivatives at a point.
-#[derive(Clone, Debug)]
-pub struct Evaluation<'p, 'a> {
-    /// The loss.
-    pub loss: ScaledValue,
-    /// The true derivatives are those here times e^log_scale; 0 unless an entry would overflow.
-    pub log_scale: f64,
-    /// The gradient, d numbers.
-    pub gradient: Vec<f64>,
-    problem: &'p Problem<'a>,
-    pub(crate) point: Point,
-    factor: f64,
-}
-
-impl<'p, 'a> Evaluation<'p, 'a> {
-    pub(crate) fn new(problem: &'p Problem<'a>, point: Point) -> Self {
-        let loss = Loss::new(problem, &[]);
-        let mut gradient = loss.gradient(&point);
-        let unit = loss.log_unit(&point);
-        let largest = point.rows.h.iter().chain(&gradient).fold(f64::MIN_POSITIVE, |largest: f64, v| largest.max(v.abs()));
-        // As plain numbers wherever they all have room.
-        let fits = unit + largest.ln() + 2.0 * norm2(problem.a().values()).max(1.0).ln() < 700.0;
-        let (factor, log_scale) = if fits { (unit.exp(), 0.0) } else { (1.0, unit) };
-        gradient.iter_mut().for_each(|g| *g *= factor);
-        Evaluation { loss: point.loss, log_scale, gradient, problem, point, factor }
-    }
-
-    /// The Hessian, d x d. Cost: one Gram matrix.
-    pub fn hessian(&self) -> Array {
-        let hessian = Loss::new(self.problem, &[]).hessian(&self.point);
-        Array::from_fn(hessian.nrows(), hessian.ncols(), |i, j| self.factor * hessian[(i, j)])
-    }
-
-    /// The derivatives with respect to Ax, times e^log_scale: n numbers each.
-    pub fn row_derivatives(&self) -> &RowDerivatives {
-        &self.point.rows
-    }
-}
-
-impl<'a> Problem<'a> {
-    /// Loss and derivatives at x. Cost: two passes over A.
-    ///
-    /// # Errors
-    /// `DimensionMismatch`, `NonFinite`; `ZeroNormaliser` where the normalised form has no value; `InvalidParameter` where Ax is not
-    /// finite.
-    pub fn evaluate(&self, x: &[f64]) -> Result<Evaluation<'_, 'a>, crate::Error> {
-        self.require_point("x", x)?;
-        let mut point = Loss::new(self, &[]).evaluate(x).map_err(|reason| no_loss(x, reason))?;
-        Loss::new(self, &[]).differentiate(&mut point);
-        Ok(Evaluation::new(self, point))
     }
 }
 

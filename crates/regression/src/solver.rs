@@ -3,10 +3,8 @@
 use std::ops::ControlFlow;
 
 use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
-use certus_linalg::factor::{Cholesky, PivotedQr, symmetric_eigen};
-use certus_linalg::operator::LinearOperator;
-use certus_linalg::{Error as LinearAlgebraError, Mat, Matrix};
-use certus_newton::model::{Curvature, Dense, Krylov};
+use certus_linalg::Mat;
+use certus_newton::model::{Dense, Krylov};
 use certus_newton::{Minimiser, Minimum, Objective, Stop};
 use certus_numeric::{Array, ScaledValue, Seed};
 use rayon::prelude::*;
@@ -14,25 +12,12 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::certificate::certificate;
 use crate::facts::{Facts, Outcome};
+use crate::hessian::{Diagonal, Hessian, gram_in_passes, sampled_hessian};
 use crate::objective::{Loss, NoLoss, Point, column_norms, dense_hessian, no_loss};
 use crate::problem::{Form, Link, Problem};
-use crate::sample::sampled_hessian;
 use crate::start::{Start, candidates, shift_direction};
+use crate::unseen::unseen_directions;
 use crate::warning::warnings;
-
-/// How the Hessian enters a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Hessian {
-    /// By the sizes.
-    #[default]
-    Auto,
-    /// As a d x d matrix.
-    Exact,
-    /// As a d x d matrix of rows sampled by leverage, anew at each point.
-    Sampled,
-    /// As a product with a vector, preconditioned.
-    MatrixFree,
-}
 
 /// How much is spent on the certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,18 +44,6 @@ pub struct Solver {
     pub seed: Seed,
     /// How much is spent on the certificate.
     pub certify: Certify,
-}
-
-impl Hessian {
-    /// The name of the choice: `auto`, `exact`, `sampled`, `matrix-free`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Hessian::Auto => "auto",
-            Hessian::Exact => "exact",
-            Hessian::Sampled => "sampled",
-            Hessian::MatrixFree => "matrix-free",
-        }
-    }
 }
 
 impl Default for Solver {
@@ -172,25 +145,25 @@ impl Solver {
         let loss = Loss::new(problem, &norms);
         let (starts, overflow) = self.starts(&loss)?;
         let mut best: Option<Run> = None;
-        let mut begun = Vec::new();
         for x in starts {
-            let run = self.minimise(&loss, self.choice(problem), x.clone(), &mut observer)?;
+            let run = self.minimise(&loss, self.choice(problem), x, &mut observer)?;
             let better = match (&best, &run.found.point) {
                 (Some(best), Some(point)) => best.found.point.as_ref().is_none_or(|least| point.loss() < least.loss()),
                 _ => true,
             };
             let stopped = run.found.stop == Stop::Observer;
             if better {
-                (best, begun) = (Some(run), x);
+                best = Some(run);
             }
             if stopped {
                 break;
             }
         }
-        let Some(Run { found: Minimum { x, point: Some(point), gradient, stop, iterations, trace }, curvature, choice }) = best else {
+        let Some(Run { found: Minimum { x, point: Some(point), gradient, stop, iterations, trace, .. }, curvature, choice, course }) = best
+        else {
             return Err(no_loss(&problem.reference_vector(), NoLoss::NotFinite));
         };
-        let answer = Answer { start: begun, steps: iterations, x, point, gradient, curvature };
+        let answer = Answer { course, x, point, gradient, curvature };
         self.finish(&loss, answer, stop, iterations, trace, choice, overflow)
     }
 
@@ -288,7 +261,7 @@ impl Solver {
             let flat_start = found.stop == Stop::Gradient && found.iterations == 0;
             let unfinished = flat_start || matches!(found.stop, Stop::Stalled | Stop::Iterations) && found.iterations < self.max_iterations;
             if !(try_out && unfinished) {
-                return Ok(Run { found, curvature: None, choice });
+                return Ok(Run { found, curvature: None, choice, course: None });
             }
             minimiser.max_iterations = self.max_iterations - found.iterations;
             x = found.x.clone();
@@ -301,15 +274,19 @@ impl Solver {
                 sampled_hessian(loss, point, self.seed.split_at("row sample", draw))
             };
             let found = minimiser.minimise_with(loss, &mut Dense::new(loss.column_norms.to_vec(), sampled), x, observer)?;
-            return Ok(Run { found, curvature: None, choice });
+            return Ok(Run { found, curvature: None, choice, course: None });
         }
         let mut model = Dense::new(loss.column_norms.to_vec(), dense_hessian);
-        let mut found = minimiser.minimise_with(loss, &mut model, x, observer)?;
-        if let Some(before) = before {
-            found.iterations += before.iterations;
-            found.trace.splice(0..1.min(found.trace.len()), before.trace);
-        }
-        Ok(Run { found, curvature: Some(model.hessian()), choice: Hessian::Exact })
+        let mut found = minimiser.minimise_with(loss, &mut model, x.clone(), observer)?;
+        let course = match before {
+            None => Some(Course { start: x, steps: found.whole_steps, held_back: found.iterations - found.whole_steps }),
+            Some(before) => {
+                found.iterations += before.iterations;
+                found.trace.splice(0..1.min(found.trace.len()), before.trace);
+                None
+            }
+        };
+        Ok(Run { found, curvature: Some(model.hessian()), choice: Hessian::Exact, course })
     }
 
     fn finish(
@@ -352,7 +329,7 @@ impl Problem<'_> {
         let Some(point) = loss.point(x) else { return Err(no_loss(x, NoLoss::NotFinite)) };
         let gradient = loss.gradient(&point);
         let curvature = (self.cols() <= DENSE).then(|| loss.hessian(&point));
-        let answer = Answer { start: x.to_vec(), steps: 0, x: x.to_vec(), point, gradient, curvature };
+        let answer = Answer { course: None, x: x.to_vec(), point, gradient, curvature };
         let unseen = unseen_directions(&loss, &answer)?;
         let facts = Facts::measure(&loss, &answer, unseen.as_ref(), certify, Status::Done, 0, Hessian::Exact)?;
         Ok(Solution {
@@ -375,13 +352,24 @@ struct Run {
     curvature: Option<Mat<f64>>,
     /// How the Hessian was used at last.
     choice: Hessian,
+    course: Option<Course>,
+}
+
+/// The way from a start.
+#[derive(Clone, Debug)]
+pub(crate) struct Course {
+    pub(crate) start: Vec<f64>,
+    /// Whole Newton steps.
+    pub(crate) steps: usize,
+    /// Steps that were held back or refused.
+    pub(crate) held_back: usize,
 }
 
 /// A point with its derivatives.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) start: Vec<f64>,
-    pub(crate) steps: usize,
+    /// How it was come to, where all steps were made with the Hessian itself.
+    pub(crate) course: Option<Course>,
     pub(crate) x: Vec<f64>,
     pub(crate) point: Point,
     pub(crate) gradient: Vec<f64>,
@@ -403,101 +391,15 @@ impl Answer {
         }
         let Some(point) = loss.point(&x) else { return };
         let (before, after) = (self.point.loss(), point.loss());
-        if after.ratio(before) <= 1.0 + 1e-9 || after <= before + loss.rounding(&point) * SLIGHT.into() {
+        if after.ratio(before) <= 1.0 + 1e-9 || after <= before + loss.rounding(&point) {
             self.gradient = loss.gradient(&point);
             (self.x, self.point) = (x, point);
         }
     }
 }
 
-/// By how much more than rounding a loss may change along directions that it does not see: x moves far along them.
-const SLIGHT: f64 = 1e8;
-
-/// Orthonormal directions along which the curvature is zero to rounding; `None` where there are none, or the Hessian was not formed.
-fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<f64>>, LinearAlgebraError> {
-    let Some(h) = &answer.curvature else { return Ok(None) };
-    if loss.problem.ridge() > 0.0 {
-        // A ridge sees every direction, however little.
-        return Ok(None);
-    }
-    let d = h.nrows();
-    // Relative to the terms that an entry is the sum of: what they cancel to is rounding.
-    let scales = loss.curvature_size(&answer.point).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
-    let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
-    if Cholesky::new("the Hessian", scaled.as_ref()).is_ok_and(|factor| (0..d).all(|j| factor.lower()[(j, j)].powi(2) > 1e-11)) {
-        return Ok(None);
-    }
-    let eigen = symmetric_eigen(scaled.as_ref())?;
-    let flat = (0..d).filter(|&j| eigen.values[j].abs() <= 1e-13 * d as f64).collect::<Vec<_>>();
-    if flat.is_empty() {
-        return Ok(None);
-    }
-    // Back from scaled variables, and orthonormal again.
-    let directions = Mat::from_fn(d, flat.len(), |i, k| eigen.vectors[(i, flat[k])] / scales[i]);
-    let directions = PivotedQr::new(directions)?.q(flat.len());
-    // Flat here is not flat everywhere: the loss must not depend on them at all.
-    let unseen = directions.col_iter().all(|v| is_unseen(loss.problem, &v.iter().copied().collect::<Vec<_>>()));
-    Ok(unseen.then_some(directions))
-}
-
-/// Whether A v is zero to the rounding of v, or for the normalised exp without a row regulariser a constant: then the loss is the same at
-/// x and at x + v, for every x.
-fn is_unseen(problem: &Problem<'_>, v: &[f64]) -> bool {
-    if problem.form() == Form::Normalised && problem.rows() == 1 && !problem.has_row_reg() {
-        return true;
-    }
-    let (image, size) = (problem.a().times(v), problem.a().absolute_times(&v.iter().map(|v| v.abs()).collect::<Vec<_>>()));
-    let softmax = problem.link() == Link::Exp && problem.form() == Form::Normalised && !problem.has_row_reg();
-    let constant = if softmax { image.first().copied().unwrap_or(0.0) } else { 0.0 };
-    image.iter().zip(&size).all(|(image, size)| (image - constant).abs() <= UNSEEN * (size + constant.abs()))
-}
-
-/// What A v may be of the terms that it is the sum of: v comes from eigenvectors.
-const UNSEEN: f64 = 1e-12;
-
-/// What forming and factoring `Aᵀ diag(h) A` costs, in passes over A. Dense: flops at the speed of the multipliers, twenty to one of
-/// memory. Sparse: additions in cache, or beyond it. The factorisations, of d³ flops, count by the same speed.
-fn gram_in_passes(a: Matrix<'_>) -> f64 {
-    let d = a.cols() as f64;
-    let factors = d * d * d / (20.0 * a.stored().max(1) as f64);
-    let gram = match a {
-        Matrix::Dense(_) => d / 20.0,
-        Matrix::Sparse(s) => {
-            let pairs = s.indptr().windows(2).map(|row| (row[1] - row[0]) * (row[1] - row[0] + 1) / 2).sum::<usize>() as f64;
-            let in_cache = d * d <= (1 << 16) as f64;
-            pairs / (s.nnz().max(1) as f64) * if in_cache { 0.5 } else { 1.5 }
-        }
-    };
-    gram + factors
-}
-
 fn refuse_unbounded(problem: &Problem<'_>) -> Result<(), Error> {
     let Some(direction) = shift_direction(problem) else { return Ok(()) };
     let column = (0..direction.len()).max_by(|i, j| direction[*i].abs().total_cmp(&direction[*j].abs())).unwrap_or(0);
     Err(Error::UnboundedGauge { column, direction })
-}
-
-/// The Hessian as a product, with the inverse of its positive diagonal as preconditioner.
-#[derive(Default)]
-struct Diagonal {
-    inverse: Vec<f64>,
-}
-
-impl Curvature<Loss<'_, '_>> for Diagonal {
-    fn update(&mut self, loss: &Loss<'_, '_>, point: &Point, _: &[f64]) -> Result<(), LinearAlgebraError> {
-        let positive = point.rows.h.iter().map(|h| h.max(0.0)).collect::<Vec<_>>();
-        let ridge = loss.ridge(point);
-        let diagonal = loss.problem.a().column_squares(Some(&positive));
-        let largest = diagonal.iter().fold(f64::MIN_POSITIVE, |largest: f64, v| largest.max(*v));
-        self.inverse = diagonal.into_iter().map(|v| 1.0 / (v + ridge).max(1e-14 * largest)).collect();
-        Ok(())
-    }
-
-    fn times(&self, loss: &Loss<'_, '_>, point: &Point, v: &[f64]) -> Vec<f64> {
-        loss.hessian_times(point, v)
-    }
-
-    fn precondition(&self, r: &[f64]) -> Vec<f64> {
-        r.iter().zip(&self.inverse).map(|(r, inverse)| r * inverse).collect()
-    }
 }

@@ -2,9 +2,10 @@
 
 use certus_linalg::Mat;
 use certus_linalg::factor::{Cholesky, generalized_symmetric_eigen};
+use certus_linalg::least_squares::{Problem as LeastSquares, Solver as LeastSquaresSolver};
 use certus_linalg::operator::LinearOperator;
 use certus_linalg::product::weighted_gram;
-use certus_linalg::solve::{PcgOptions, pcg};
+use certus_linalg::solve::{LsmrOptions, PcgOptions, lsmr, pcg};
 use certus_numeric::Seed;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -140,29 +141,13 @@ fn top_eigenvector(loss: &Loss<'_, '_>) -> Option<Vec<f64>> {
 
 /// The direction that A maps to the vector of ones, if there is one.
 pub(crate) fn shift_direction(problem: &Problem<'_>) -> Option<Vec<f64>> {
-    use certus_linalg::factor::PivotedQr;
-    use certus_linalg::least_squares::{Problem as LeastSquares, Solver as LeastSquaresSolver};
     let (a, ones) = (problem.a(), vec![1.0; problem.rows()]);
     let x = if problem.rows() >= problem.cols() {
         LeastSquaresSolver::default().solve(&LeastSquares::new(a, &ones).ok()?).ok()?.x
     } else {
-        let dense = weighted_rows(a);
-        let qr = PivotedQr::new(dense).ok()?;
-        let rank = qr.rank(1e-12);
-        qr.solve(&ones, rank)
+        let options = LsmrOptions { tolerance: 1e-14, ..LsmrOptions::default() };
+        lsmr(&a, &ones, &options, certus_contract::ignore_events).x
     };
     let missed = a.times(&x).iter().map(|v| (v - 1.0).powi(2)).sum::<f64>();
     (missed <= 1e-20 * problem.rows() as f64).then_some(x)
-}
-
-fn weighted_rows(a: certus_linalg::Matrix<'_>) -> Mat<f64> {
-    let mut dense = Mat::zeros(a.rows(), a.cols());
-    match a {
-        certus_linalg::Matrix::Dense(a) => (0..a.rows()).for_each(|i| a.row(i).iter().enumerate().for_each(|(j, v)| dense[(i, j)] = *v)),
-        certus_linalg::Matrix::Sparse(a) => (0..a.rows()).for_each(|i| {
-            let (columns, values) = a.row(i);
-            columns.iter().zip(values).for_each(|(&j, v)| dense[(i, j as usize)] = *v);
-        }),
-    }
-    dense
 }

@@ -2,7 +2,7 @@
 
 use certus_linalg::Mat;
 
-use crate::facts::{Facts, softmax_range};
+use crate::facts::Facts;
 use crate::problem::{Form, Link, Problem};
 use crate::solver::Answer;
 
@@ -68,7 +68,7 @@ pub(crate) fn warnings(p: &Problem<'_>, answer: &Answer, facts: &Facts, unseen: 
             _ => {}
         }
     }
-    if facts.kantorovich.is_some_and(|k| k > 0.5) && softmax_range(p).is_none() {
+    if facts.kantorovich.is_some_and(|k| k > 0.5) {
         warn("VacuousBound", "the bound on the change of the Hessian is too large to prove anything here".into());
     }
     if p.form() == Form::Normalised && p.rows() == 1 {

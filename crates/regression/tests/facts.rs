@@ -33,6 +33,11 @@ fn every_check_of_the_certificate_can_fail() {
                     contraction.factor = 1.5;
                 }
             }),
+            ("whole_steps", |f: &mut Facts| {
+                if let Some(contraction) = &mut f.contraction {
+                    contraction.held_back = 1;
+                }
+            }),
             ("error_at_the_end", |f: &mut Facts| f.distance = Some(1.0)),
             ("log10_lipschitz", |f: &mut Facts| f.lipschitz_log10 = Some((200.0, 100.0))),
         ],

@@ -1,0 +1,202 @@
+//! Bounds of the rounding errors of gradient and curvature: section 6 of the certificate's text.
+//!
+//! An error of z moves u by v and v by u, so that the size of both counts, and the sums of a form carry the errors of all rows.
+
+use certus_linalg::Matrix;
+use certus_numeric::sum::max_abs;
+
+use crate::objective::{Loss, Point, chain};
+use crate::positive::{Positive, RowNorms};
+use crate::problem::{Form, Problem};
+use crate::solver::Answer;
+
+/// Unit roundoff.
+const UNIT: f64 = 0.5 * f64::EPSILON;
+
+/// The rounding of one point.
+pub(crate) struct Rounding<'p, 'a> {
+    loss: Loss<'p, 'a>,
+    point: &'p Point,
+    x: &'p [f64],
+    /// `(|A| |x|)_i + |o_i|`: the size of the terms of z_i, and the relative error that their sum can have.
+    terms: Vec<f64>,
+    of_term: f64,
+    /// A bound of the errors of u_i and u'_i relative to their sizes.
+    relative: Vec<f64>,
+    /// The relative error of what contains a sum over the rows.
+    of_sums: f64,
+    /// Sum of all sizes, and that over |S|.
+    sum: f64,
+    kappa: f64,
+    /// The size of the terms of beta (rescaled) or gamma (normalised).
+    shared: f64,
+}
+
+impl<'p, 'a> Rounding<'p, 'a> {
+    pub(crate) fn new(loss: &Loss<'p, 'a>, answer: &'p Answer) -> Self {
+        let (p, point) = (loss.problem, &answer.point);
+        let n = p.rows();
+        let longest = match p.a() {
+            Matrix::Dense(a) => a.cols(),
+            Matrix::Sparse(a) => a.indptr().windows(2).map(|row| row[1] - row[0]).max().unwrap_or(0),
+        };
+        let of_term = gamma(longest + 2);
+        let absolute = answer.x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let mut terms = p.a().absolute_times(&absolute);
+        (0..n).for_each(|i| terms[i] += p.offset(i).abs());
+        // z - m is rounded too.
+        let shifted = |i: usize| if point.m == 0.0 { 0.0 } else { 2.0 * UNIT * (point.z[i].abs() + 3.0 * point.m.abs()) };
+        let relative = (0..n).map(|i| (of_term * terms[i] + shifted(i)).exp_m1() + 8.0 * UNIT).collect::<Vec<_>>();
+        let of_sums = 8.0 * max_abs(&relative) + 4.0 * gamma(chain(n));
+        let mut rounding =
+            Rounding { loss: *loss, point, x: &answer.x, terms, of_term, relative, of_sums, sum: 0.0, kappa: 0.0, shared: 0.0 };
+        rounding.sum = (0..n).map(|i| rounding.size(i)).sum();
+        rounding.kappa = rounding.sum / point.sum.abs();
+        rounding.shared = rounding.shared();
+        rounding
+    }
+
+    fn problem(&self) -> &'p Problem<'a> {
+        self.loss.problem
+    }
+
+    /// The size of u_i and u'_i.
+    fn size(&self, i: usize) -> f64 {
+        self.point.u[i].abs() + self.point.v()[i].abs()
+    }
+
+    /// The same over |S|.
+    fn share(&self, i: usize) -> f64 {
+        self.size(i) / self.point.sum.abs()
+    }
+
+    /// The target in the unit of u.
+    fn target(&self, i: usize) -> f64 {
+        (self.problem().b()[i] * (-self.point.m).exp()).abs()
+    }
+
+    /// The size of the terms of the residual of row i, with its weight.
+    fn residual(&self, i: usize) -> f64 {
+        let (p, b) = (self.problem(), self.problem().b()[i].abs());
+        p.weight(i)
+            * match p.form() {
+                Form::Plain => self.size(i) + self.target(i),
+                Form::Rescaled => self.size(i) + self.sum * b,
+                Form::Normalised => self.share(i) + b,
+            }
+    }
+
+    fn shared(&self) -> f64 {
+        let (p, n) = (self.problem(), self.problem().rows());
+        match p.form() {
+            Form::Plain => 0.0,
+            Form::Rescaled => (0..n).map(|i| p.b()[i].abs() * self.residual(i)).sum(),
+            Form::Normalised => {
+                // Differences are taken to the row with the largest u, whose own size they have.
+                let u = &self.point.u;
+                let largest = (0..n).fold(0, |k, i| if u[i].abs() > u[k].abs() { i } else { k });
+                (0..n).map(|i| self.share(i) * self.residual(i)).sum::<f64>() + (1.0 + self.kappa) * self.residual(largest)
+            }
+        }
+    }
+
+    /// The error of entry i of the gradient in z, without the regulariser.
+    fn of_row_gradient(&self, i: usize) -> f64 {
+        let (p, size) = (self.problem(), self.size(i));
+        match p.form() {
+            Form::Plain => {
+                let (v, error) = (self.point.v()[i].abs(), self.relative[i] * size);
+                let residual = (self.point.u[i] - p.b()[i] * (-self.point.m).exp()).abs();
+                p.weight(i) * ((v + residual) * 2.0 * error + error * error) + 6.0 * UNIT * v * self.residual(i)
+            }
+            Form::Rescaled => self.of_sums * size * (self.residual(i) + self.shared),
+            Form::Normalised => self.of_sums * self.kappa * self.share(i) * (self.residual(i) + self.shared),
+        }
+    }
+
+    /// A bound of the error of the gradient in the norm of H⁻¹: `|Σ a_i e_i| <= Σ |e_i| |a_i|`.
+    pub(crate) fn of_gradient(&self, rows: &RowNorms, positive: &Positive) -> f64 {
+        let (p, n) = (self.problem(), self.problem().rows());
+        let in_sum = gamma(n + 64);
+        let data = (0..n).map(|i| (self.of_row_gradient(i) + in_sum * self.point.rows.g[i].abs()) * rows.of(i)).sum::<f64>();
+        // Each entry of x - x_ref is rounded.
+        let ridge = self.loss.ridge(self.point);
+        let of_entry = |j: usize| 4.0 * UNIT * ridge * (self.x[j].abs() + p.reference(j).abs()) * positive.deviation(j);
+        let regulariser = (0..p.cols()).map(of_entry).sum::<f64>();
+        if !p.has_row_reg() {
+            return data + regulariser;
+        }
+        let centre = p.a().absolute_times(&p.reference_vector().iter().map(|x| x.abs()).collect::<Vec<_>>());
+        let unit = (-self.point.log_unit(p.form())).exp();
+        let of_pull = |i: usize| {
+            let shift = self.of_term * 2.0 * (self.terms[i] + centre[i]) + 4.0 * UNIT * self.point.z[i].abs();
+            unit * p.row_reg_squared(i) * shift * rows.of(i)
+        };
+        data + regulariser + (0..n).map(of_pull).sum::<f64>()
+    }
+
+    /// Bounds of the errors of the diagonal of the curvature in z.
+    pub(crate) fn of_row_curvatures(&self) -> Vec<f64> {
+        let p = self.problem();
+        let unit = (-self.point.log_unit(p.form())).exp();
+        let row = |i: usize| {
+            let (size, regulariser) = (self.size(i), 4.0 * UNIT * p.row_reg_squared(i));
+            let data = match p.form() {
+                Form::Plain => {
+                    let error = self.relative[i];
+                    let terms = p.weight(i) * size * size + size * self.residual(i);
+                    (4.0 * error * (1.0 + error) + 8.0 * UNIT) * terms
+                }
+                Form::Rescaled => self.of_sums * size * (p.weight(i) * size + self.residual(i) + self.shared),
+                Form::Normalised => {
+                    let share = self.share(i);
+                    self.of_sums * self.kappa * share * (p.weight(i) * share + self.residual(i) + self.shared)
+                }
+            };
+            data + if regulariser > 0.0 { unit * regulariser } else { 0.0 }
+        };
+        (0..p.rows()).map(row).collect()
+    }
+
+    /// For each column a bound of the error that those of all rows can make on the diagonal of the Hessian.
+    pub(crate) fn of_hessian(&self, of_rows: &[f64]) -> Vec<f64> {
+        let p = self.problem();
+        let mut errors = p.a().column_squares(Some(of_rows));
+        if p.form() == Form::Plain {
+            return errors;
+        }
+        // The rank-two part: (Σ |u_i a_ij|)² <= Σ |u_i| times Σ |u_i| a_ij².
+        let column = |u: &dyn Fn(usize) -> f64| {
+            let u = (0..p.rows()).map(u).collect::<Vec<_>>();
+            let total = u.iter().sum::<f64>();
+            p.a().column_squares(Some(&u)).into_iter().map(|s| total * s).collect::<Vec<_>>()
+        };
+        let (first, second, corner) = match p.form() {
+            Form::Rescaled => {
+                let squares = (0..p.rows()).map(|i| p.weight(i) * p.b()[i].powi(2)).sum::<f64>();
+                (column(&|i| self.size(i)), column(&|i| p.weight(i) * p.b()[i].abs() * self.size(i)), squares)
+            }
+            _ => {
+                let squares = (0..p.rows()).map(|i| p.weight(i) * self.share(i).powi(2)).sum::<f64>();
+                let second = column(&|i| self.share(i) * (p.weight(i) * self.share(i) + self.residual(i)));
+                (column(&|i| self.share(i)), second, squares + 2.0 * self.shared)
+            }
+        };
+        let relative = self.of_sums * if p.form() == Form::Normalised { self.kappa } else { 1.0 };
+        for (j, error) in errors.iter_mut().enumerate() {
+            *error += relative * (corner * first[j] + 2.0 * (first[j] * second[j]).sqrt());
+        }
+        errors
+    }
+
+    /// A bound of the error of the sum S.
+    pub(crate) fn of_sum(&self) -> f64 {
+        (0..self.problem().rows()).map(|i| self.relative[i] * self.size(i)).sum::<f64>() + gamma(self.problem().rows() + 64) * self.sum
+    }
+}
+
+/// k e / (1 - k e) for the unit roundoff e.
+fn gamma(k: usize) -> f64 {
+    let ke = k as f64 * UNIT;
+    ke / (1.0 - ke)
+}

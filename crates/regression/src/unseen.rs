@@ -1,0 +1,51 @@
+//! Directions of x that the loss does not depend on.
+
+use certus_linalg::factor::{Cholesky, PivotedQr, symmetric_eigen};
+use certus_linalg::operator::LinearOperator;
+use certus_linalg::{Error, Mat};
+
+use crate::objective::Loss;
+use crate::problem::{Form, Link, Problem};
+use crate::solver::Answer;
+
+/// Orthonormal directions along which the curvature is zero to rounding; `None` where there are none, or the Hessian was not formed.
+pub(crate) fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<f64>>, Error> {
+    let Some(h) = &answer.curvature else { return Ok(None) };
+    if loss.problem.ridge() > 0.0 {
+        // A ridge sees every direction, however little.
+        return Ok(None);
+    }
+    let d = h.nrows();
+    // Relative to the terms that an entry is the sum of: what they cancel to is rounding.
+    let scales = loss.curvature_size(&answer.point).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
+    let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
+    if Cholesky::new("the Hessian", scaled.as_ref()).is_ok_and(|factor| (0..d).all(|j| factor.lower()[(j, j)].powi(2) > 1e-11)) {
+        return Ok(None);
+    }
+    let eigen = symmetric_eigen(scaled.as_ref())?;
+    let flat = (0..d).filter(|&j| eigen.values[j].abs() <= 1e-13 * d as f64).collect::<Vec<_>>();
+    if flat.is_empty() {
+        return Ok(None);
+    }
+    // Back from scaled variables, and orthonormal again.
+    let directions = Mat::from_fn(d, flat.len(), |i, k| eigen.vectors[(i, flat[k])] / scales[i]);
+    let directions = PivotedQr::new(directions)?.q(flat.len());
+    // Flat here is not flat everywhere: the loss must not depend on them at all.
+    let unseen = directions.col_iter().all(|v| is_unseen(loss.problem, &v.iter().copied().collect::<Vec<_>>()));
+    Ok(unseen.then_some(directions))
+}
+
+/// Whether A v is zero to the rounding of v, or for the normalised exp without a row regulariser a constant: then the loss is the same at
+/// x and at x + v, for every x.
+fn is_unseen(problem: &Problem<'_>, v: &[f64]) -> bool {
+    if problem.form() == Form::Normalised && problem.rows() == 1 && !problem.has_row_reg() {
+        return true;
+    }
+    let (image, size) = (problem.a().times(v), problem.a().absolute_times(&v.iter().map(|v| v.abs()).collect::<Vec<_>>()));
+    let softmax = problem.link() == Link::Exp && problem.form() == Form::Normalised && !problem.has_row_reg();
+    let constant = if softmax { image.first().copied().unwrap_or(0.0) } else { 0.0 };
+    image.iter().zip(&size).all(|(image, size)| (image - constant).abs() <= UNSEEN * (size + constant.abs()))
+}
+
+/// What A v may be of the terms that it is the sum of: v comes from eigenvectors.
+const UNSEEN: f64 = 1e-12;
