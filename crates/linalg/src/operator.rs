@@ -130,29 +130,72 @@ impl Matrix<'_> {
     /// If there are not n weights, or `x` has not d entries.
     pub fn weighted_normal_times(&self, weights: &[f64], x: &[f64]) -> Vec<f64> {
         require_lengths(self, x, weights);
-        let rows = RowBlocks::new(*self);
-        let parts = par_blocks(weights.len(), rows.height, |range| {
-            let mut part = vec![0.0; x.len()];
-            match self {
-                Matrix::Dense(a) => {
-                    // A few rows at a time: they are still in cache when they are added up.
-                    let mut y = [0.0; 16];
-                    for first in range.clone().step_by(y.len()) {
-                        let count = y.len().min(range.end - first);
-                        let (rows, y) = (rows_of(a, first, count), &mut y[..count]);
-                        widest(Times { rows, x, y: &mut *y });
-                        y.iter_mut().zip(&weights[first..]).for_each(|(y, w)| *y *= w);
-                        widest(AddRows { rows, factors: y, sum: &mut part });
-                    }
+        self.through(x, [], |first, z, []| z.iter_mut().zip(&weights[first..]).for_each(|(z, w)| *z *= w)).0
+    }
+
+    /// `Aᵀ f(A x)`, in one pass over A, for a function of each row alone.
+    ///
+    /// `f(first, z, kept)` is given the entries of A x of some rows from `first` on, and replaces them by what Aᵀ is applied to. It may
+    /// write to the same rows of `kept`, vectors of n numbers (or empty, where not wanted). What it returns comes in the order of the
+    /// rows. The product has the same bits on any number of threads.
+    ///
+    /// # Panics
+    /// If `x` has not d entries, or a vector of `kept` neither n nor none.
+    pub fn through<T: Send, const K: usize>(
+        &self,
+        x: &[f64],
+        kept: [&mut [f64]; K],
+        f: impl Fn(usize, &mut [f64], [&mut [f64]; K]) -> T + Sync,
+    ) -> (Vec<f64>, Vec<T>) {
+        let n = Matrix::rows(self);
+        assert!(x.len() == Matrix::cols(self) && kept.iter().all(|k| k.is_empty() || k.len() == n), "vectors that do not fit the matrix");
+        let height = RowBlocks::new(*self).height;
+        // So many rows that they are still in the first cache when they are added up.
+        let at_once = ((1 << 15) / (12 * self.stored().div_ceil(n.max(1))).max(1)).clamp(16, 512);
+        let block = |(first, mut kept): (usize, [&mut [f64]; K])| {
+            let (mut part, mut z, mut results) = (vec![0.0; x.len()], vec![0.0; at_once], Vec::new());
+            let end = n.min(first + height);
+            for first in (first..end).step_by(at_once) {
+                let count = at_once.min(end - first);
+                let (now, later) = split(kept, count);
+                kept = later;
+                let z = &mut z[..count];
+                match self {
+                    Matrix::Dense(a) => widest(Times { rows: rows_of(a, first, count), x, y: &mut *z }),
+                    Matrix::Sparse(a) => (0..count).for_each(|i| z[i] = sparse_dot(a, first + i, x)),
                 }
-                Matrix::Sparse(a) => range.for_each(|i| sparse_add(&mut part, weights[i] * sparse_dot(a, i, x), a, i)),
+                results.push(f(first, z, now));
+                match self {
+                    Matrix::Dense(a) => widest(AddRows { rows: rows_of(a, first, count), factors: z, sum: &mut part }),
+                    Matrix::Sparse(a) => (0..count).for_each(|i| sparse_add(&mut part, z[i], a, first + i)),
+                }
             }
-            part
-        });
+            (part, results)
+        };
+        let mut blocks = Vec::with_capacity(n.div_ceil(height));
+        let mut kept = kept;
+        for first in (0..n).step_by(height) {
+            let (now, later) = split(kept, height.min(n - first));
+            kept = later;
+            blocks.push((first, now));
+        }
+        let parts = if blocks.len() == 1 {
+            blocks.into_iter().map(block).collect::<Vec<_>>()
+        } else {
+            blocks.into_par_iter().map(block).collect::<Vec<_>>()
+        };
+        let (parts, results): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let mut product = vec![0.0; x.len()];
         add_up(parts, &mut product);
-        product
+        (product, results.into_iter().flatten().collect())
     }
+}
+
+/// The first `count` entries of each vector, and the rest.
+fn split<const K: usize>(vectors: [&mut [f64]; K], count: usize) -> ([&mut [f64]; K], [&mut [f64]; K]) {
+    let mut pairs = vectors.map(|v| v.split_at_mut(count.min(v.len())));
+    let rest = pairs.each_mut().map(|pair| std::mem::take(&mut pair.1));
+    (pairs.map(|pair| pair.0), rest)
 }
 
 /// How the rows of a matrix are cut into blocks that add to private copies of a column vector: by size alone, few enough that
@@ -180,11 +223,11 @@ fn require_lengths(a: &Matrix<'_>, column_space: &[f64], row_space: &[f64]) {
 }
 
 /// Rows of a dense matrix, one after the other.
-fn rows_of(a: &Array, first: usize, count: usize) -> &[f64] {
+pub(crate) fn rows_of(a: &Array, first: usize, count: usize) -> &[f64] {
     &a.as_slice()[first * a.cols()..(first + count) * a.cols()]
 }
 
-fn add_up(parts: Vec<Vec<f64>>, x: &mut [f64]) {
+pub(crate) fn add_up(parts: Vec<Vec<f64>>, x: &mut [f64]) {
     x.fill(0.0);
     for part in parts {
         x.iter_mut().zip(part).for_each(|(x, p)| *x += p);
@@ -209,6 +252,25 @@ fn dots<S: Simd, const R: usize>(simd: S, rows: [&[f64]; R], x: &[f64]) -> [f64;
         *result = rest.iter().zip(x_rest).fold(simd.reduce_sum_f64s(sum), |sum, (a, x)| sum + a * x);
     }
     result
+}
+
+/// `squares += w_i a_ij²` for some rows of a dense matrix.
+pub(crate) struct AddSquares<'a> {
+    pub(crate) rows: &'a [f64],
+    pub(crate) weights: Option<&'a [f64]>,
+    pub(crate) squares: &'a mut [f64],
+}
+
+impl Kernel for AddSquares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (k, row) in self.rows.chunks_exact(self.squares.len()).enumerate() {
+            let weight = self.weights.map_or(1.0, |w| w[k]);
+            self.squares.iter_mut().zip(row).for_each(|(s, v)| *s += weight * v * v);
+        }
+    }
 }
 
 #[inline(always)]

@@ -151,6 +151,9 @@ pub fn weighted_gram(a: Matrix<'_>, weights: &[f64]) -> Mat<f64> {
 /// The lower triangle of `part` (row-major) += w times the outer product of a sparse row with itself.
 #[inline]
 fn add_outer(part: &mut [f64], w: f64, (columns, values): (&[u32], &[f64]), d: usize) {
+    if w == 0.0 {
+        return;
+    }
     for (k, (&i, v)) in columns.iter().zip(values).enumerate() {
         let (row, factor) = (&mut part[i as usize * d..(i as usize + 1) * d], w * v);
         for (&j, v) in columns[..=k].iter().zip(values) {
@@ -189,14 +192,20 @@ impl Kernel for DenseGram<'_> {
             }
             return;
         }
-        let mut scaled = vec![0.0; GRAM_ROWS.min(rows.len()) * d];
-        for start in rows.clone().step_by(GRAM_ROWS) {
-            let count = GRAM_ROWS.min(rows.end - start);
-            let block = &a.as_slice()[start * d..(start + count) * d];
-            for ((scaled, row), w) in scaled.chunks_exact_mut(d).zip(block.chunks_exact(d)).zip(&weights[start..]) {
-                scaled.iter_mut().zip(row).for_each(|(s, v)| *s = w * v);
+        // Rows without weight are passed over: a sample of rows costs what its rows do.
+        let mut kept = rows.filter(|&i| weights[i] != 0.0);
+        let (mut block, mut scaled) = (vec![0.0; GRAM_ROWS * d], vec![0.0; GRAM_ROWS * d]);
+        loop {
+            let mut count = 0;
+            for (i, (block, scaled)) in kept.by_ref().zip(block.chunks_exact_mut(d).zip(scaled.chunks_exact_mut(d))).take(GRAM_ROWS) {
+                block.copy_from_slice(a.row(i));
+                scaled.iter_mut().zip(a.row(i)).for_each(|(s, v)| *s = weights[i] * v);
+                count += 1;
             }
-            let (block, scaled) = (rows_of(block, count, d), rows_of(&scaled[..count * d], count, d));
+            if count == 0 {
+                return;
+            }
+            let (block, scaled) = (rows_of(&block[..count * d], count, d), rows_of(&scaled[..count * d], count, d));
             triangular::matmul(
                 MatMut::from_row_major_slice_mut(part, d, d),
                 BlockStructure::TriangularLower,

@@ -15,7 +15,7 @@ use std::ops::{Add, Mul};
 /// assert_eq!(huge.to_f64(), None);
 /// assert_eq!((huge + huge).ln(), 1000.0 + 2f64.ln());
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ScaledValue {
     mantissa: f64,
     log_scale: f64,

@@ -39,24 +39,20 @@ pub fn third_derivative(problem: &Problem<'_>) -> f64 {
     largest / (4.0 * 3f64.sqrt()) + residual_range(problem) / 8.0
 }
 
-/// `w_i²` less what row i needs for convexity at every point, rounded down; `None` where no such bound is known (rescaled, normalised sinh).
-pub fn slack(problem: &Problem<'_>) -> Option<Vec<f64>> {
-    let needed: Box<dyn Fn(usize) -> f64> = match (problem.form(), problem.link()) {
-        (Form::Plain, link) => Box::new(move |i| problem.weight(i) * plain_threshold(link, problem.b()[i])),
-        (Form::Normalised, Link::Exp) => {
-            let bound = SOFTMAX_CURVATURE * residual_range(problem);
-            Box::new(move |_| bound)
-        }
-        (Form::Normalised, Link::Cosh) => {
-            let bound = 2.0 * SOFTMAX_CURVATURE * residual_range(problem);
-            Box::new(move |_| bound)
-        }
+/// `w_i²` less what row i needs for convexity at every point, rounded down, as a function of i; `None` where no such bound is known
+/// (rescaled, normalised sinh).
+pub fn slack<'p>(problem: &'p Problem<'_>) -> Option<impl Fn(usize) -> f64 + Sync + 'p> {
+    let of_all = match (problem.form(), problem.link()) {
+        (Form::Plain, _) => 0.0,
+        (Form::Normalised, Link::Exp) => SOFTMAX_CURVATURE * residual_range(problem),
+        (Form::Normalised, Link::Cosh) => 2.0 * SOFTMAX_CURVATURE * residual_range(problem),
         _ => return None,
     };
-    // Rounded down, but for what is exactly zero.
-    let slack = |i: usize| {
-        let (has, needs) = (problem.row_reg_squared(i), needed(i));
+    Some(move |i: usize| {
+        let plain = problem.form() == Form::Plain;
+        let needs = if plain { problem.weight(i) * plain_threshold(problem.link(), problem.b()[i]) } else { of_all };
+        let has = problem.row_reg_squared(i);
+        // But for what is exactly zero.
         has - needs - 8.0 * f64::EPSILON * (has + needs.abs())
-    };
-    Some((0..problem.rows()).map(slack).collect())
+    })
 }

@@ -2,7 +2,6 @@
 
 use certus_contract::Status;
 use certus_linalg::factor::symmetric_eigenvalues;
-use certus_linalg::operator::LinearOperator;
 use certus_linalg::product::{matvec, weighted_gram};
 use certus_linalg::{Mat, MatRef};
 use certus_newton::Objective;
@@ -12,12 +11,14 @@ use certus_numeric::sum::{max_abs, norm2};
 use crate::Error;
 use crate::curvature::slack;
 use crate::hessian::Hessian;
-use crate::lipschitz::lipschitz;
+use crate::lagged::lag;
+use crate::lipschitz::{lipschitz, rows_above};
 use crate::objective::{Loss, Point};
 use crate::positive::{Positive, RowNorms};
 use crate::problem::{Form, Link, Problem};
 use crate::rounding::Rounding;
-use crate::solver::{Answer, Certify, Course};
+use crate::rows::{each_row, max_rows};
+use crate::solver::{Answer, Certify, Course, Known};
 
 /// Everything measured of one answer. The certificate is derived from it.
 #[derive(Clone, Debug)]
@@ -148,7 +149,7 @@ impl Facts {
             reason: String::new(),
         };
         facts.convexity(p, certify)?;
-        let Some(hessian) = &answer.curvature else {
+        let Some(hessian) = answer.curvature.hessian() else {
             facts.reason = "the Hessian was not formed".into();
             return Ok(facts);
         };
@@ -159,21 +160,24 @@ impl Facts {
     /// Theorems 4 and 5: strong convexity at every point, from the data and the regulariser.
     fn convexity(&mut self, p: &Problem<'_>, certify: Certify) -> Result<(), Error> {
         let Some(slack) = slack(p) else { return Ok(()) };
-        let least = slack.iter().copied().fold(f64::INFINITY, f64::min);
+        let (n, d) = (p.rows(), p.cols());
+        let least = -max_rows(n, f64::NEG_INFINITY, |i| -slack(i));
         self.least_slack = Some(least).filter(|least| least.is_finite());
         if least >= 0.0 && p.ridge() > 0.0 {
             self.modulus = Some(p.ridge());
         }
-        if p.cols() > FORMED || !(least > 0.0 || (certify == Certify::Full && slack.iter().all(|s| s.is_finite()))) {
+        let by_directions = certify == Certify::Full && max_rows(n, 0.0, |i| slack(i).abs()).is_finite();
+        if d > FORMED || !(least > 0.0 || by_directions) {
             return Ok(());
         }
+        let slack = each_row(n, slack);
         let mut bound = weighted_gram(p.a(), &slack);
         (0..bound.ncols()).for_each(|j| bound[(j, j)] += p.ridge());
         let absolute = slack.iter().map(|s| s.abs()).collect::<Vec<_>>();
         let sizes = p.a().column_squares(Some(&absolute));
         // The slack is rounded down: it has no error that could help.
         if let Some(positive) = Positive::prove(bound.as_ref(), &sizes, &vec![0.0; sizes.len()], p.rows()) {
-            let modulus = (1.0 - positive.shrink) / positive.inverse_norm();
+            let modulus: f64 = 1.0 / positive.largest_inverse;
             if modulus.is_finite() && modulus > self.modulus.unwrap_or(0.0) {
                 self.modulus = Some(modulus);
             }
@@ -209,8 +213,13 @@ impl Facts {
             return Ok(());
         }
         let errors = Rounding::new(loss, answer);
-        let of_hessian = errors.of_hessian(&errors.of_row_curvatures());
-        let Some(positive) = Positive::prove(h.as_ref(), &loss.curvature_size(point), &of_hessian, p.rows()) else {
+        // A Hessian of an earlier point is exact for the rows that it was formed of: what they have lost since is taken off.
+        let (of_hessian, lag) = match &answer.curvature {
+            Known::Earlier(formed) => (vec![0.0; d], lag(&point.rows.h, &errors.of_rows, &formed.rows)),
+            _ => (errors.of_hessian(), 0.0),
+        };
+        let positive = Positive::prove(h.as_ref(), &loss.curvature_size(point, hessian), &of_hessian, p.rows());
+        let Some(positive) = positive.and_then(|positive| positive.less(lag)) else {
             let least = symmetric_eigenvalues(h.as_ref())?.first().copied();
             self.lambda_min = least.and_then(|v| scaled(v, unit));
             self.reason = match least {
@@ -222,12 +231,14 @@ impl Facts {
         self.positive = true;
         self.lambda_min = scaled(positive.least, unit);
 
-        let rows = RowNorms::new(p.a(), &positive, None, certify);
-        // The softmax sees differences of rows alone.
-        let centre = (p.form() == Form::Normalised && p.link() == Link::Exp).then(|| p.a().transpose_times(&point.rows.u[0]));
-        let spread = centre.map(|centre| RowNorms::new(p.a(), &positive, Some(&centre), certify));
-        let spread = spread.as_ref().unwrap_or(&rows);
-        let rounding = errors.of_gradient(&rows, &positive);
+        let mut near = Near::new(loss, answer, &positive, &errors, certify);
+        if !near.rows.exact && p.form() == Form::Plain && near.is_rough() {
+            near.refine(loss, answer, &positive, &errors);
+        }
+        if !near.rows.exact && certify == Certify::Cheap && near.is_rough() {
+            near = Near::new(loss, answer, &positive, &errors, Certify::Full);
+        }
+        let Near { rounding, decrement, lipschitz, .. } = near;
         if let Some(unseen) = unseen {
             let along = matvec(unseen.transpose(), &answer.gradient);
             let along = matvec(unseen.as_ref(), &along);
@@ -238,10 +249,7 @@ impl Facts {
                 return Ok(());
             }
         }
-        let decrement = (norm2(&positive.half_solve(&answer.gradient)) + rounding) * (1.0 + 1e-10) + SMALLEST;
-        let decrement = decrement / (1.0 - positive.shrink).sqrt();
         self.newton_decrement = scaled(decrement, 0.5 * unit);
-        let lipschitz = lipschitz(p, point, spread, &errors, 2.0 * decrement);
         self.lipschitz = lipschitz.and_then(|m| scaled(m, -0.5 * unit));
         let (steps, distance) = newton_steps(loss, answer, &positive, if certify == Certify::Full { 3 } else { 1 });
         let distance = (distance - 3.0 * rounding).max(0.0);
@@ -255,7 +263,7 @@ impl Facts {
             self.convex_radius = scaled(gradient, unit).map(|gradient| gradient / modulus).filter(|r| r.is_finite());
         }
         if certify == Certify::Full {
-            self.contraction = Contraction::measure(loss, answer, &positive, spread, &errors, rounding, &steps);
+            self.contraction = Contraction::measure(loss, answer, &positive, near.spread(), &errors, rounding, &steps);
         }
         let Some(lipschitz) = lipschitz else {
             self.reason = "the change of the Hessian near x cannot be bounded".into();
@@ -272,7 +280,7 @@ impl Facts {
         if certify == Certify::Full {
             self.generic(p, answer, lipschitz, h.as_ref(), unit);
         }
-        let mut radius = energy * (positive.largest_inverse / (1.0 - positive.shrink)).sqrt();
+        let mut radius = energy * positive.largest_inverse.sqrt();
         if let Some(by_convexity) = self.convex_radius {
             radius = radius.min(by_convexity);
         }
@@ -296,6 +304,52 @@ impl Facts {
         if ours.is_finite() && generic.is_finite() {
             self.lipschitz_log10 = Some((ours, generic));
         }
+    }
+}
+
+/// What holds near the answer, with one choice of row norms.
+struct Near {
+    rows: RowNorms,
+    /// Those of the rows less their mean, for the softmax, which sees differences of rows alone.
+    centred: Option<RowNorms>,
+    /// A bound of the rounding of the gradient, in the norm of H⁻¹.
+    rounding: f64,
+    /// η, rounding included.
+    decrement: f64,
+    /// M_* within 2 η.
+    lipschitz: Option<f64>,
+}
+
+impl Near {
+    fn new(loss: &Loss<'_, '_>, answer: &Answer, positive: &Positive, errors: &Rounding<'_, '_>, certify: Certify) -> Near {
+        let p = loss.problem;
+        let rows = RowNorms::new(p.a(), positive, None, certify);
+        let softmax = p.form() == Form::Normalised && p.link() == Link::Exp;
+        let centred = answer.point.images.first().filter(|_| softmax).map(|mean| RowNorms::new(p.a(), positive, Some(mean), certify));
+        let rounding = errors.of_gradient(&rows, positive);
+        let decrement = (norm2(&positive.half_solve(&answer.gradient)) + rounding) * (1.0 + 1e-10) + SMALLEST;
+        let mut near = Near { rows, centred, rounding, decrement, lipschitz: None };
+        near.lipschitz = lipschitz(p, &answer.point, near.spread(), errors, 2.0 * decrement);
+        near
+    }
+
+    /// Computes the norms of the rows that alone stand in the way, where they are few.
+    fn refine(&mut self, loss: &Loss<'_, '_>, answer: &Answer, positive: &Positive, errors: &Rounding<'_, '_>) {
+        let (p, point) = (loss.problem, &answer.point);
+        let rows = rows_above(p, point, &self.rows, errors, 2.0 * self.decrement, 0.1 / self.decrement);
+        if rows.len() <= p.rows() / 16 {
+            self.rows.refine(p.a(), positive, &rows);
+            self.lipschitz = lipschitz(p, point, &self.rows, errors, 2.0 * self.decrement);
+        }
+    }
+
+    fn spread(&self) -> &RowNorms {
+        self.centred.as_ref().unwrap_or(&self.rows)
+    }
+
+    /// Whether better row norms could change what is proven.
+    fn is_rough(&self) -> bool {
+        self.lipschitz.is_none_or(|m| m.is_nan() || m * self.decrement > 0.4)
     }
 }
 
@@ -327,8 +381,8 @@ impl Contraction {
         let error = start.iter().zip(&answer.x).zip(from_minimum).map(|((s, x), from)| s - x + from).collect::<Vec<_>>();
         let error = positive.norm(&error);
         let a = lipschitz(loss.problem, &answer.point, rows, errors, error).unwrap_or(f64::INFINITY) * error;
-        let of_hessian = positive.shrink;
-        let factor = if a < 1.0 {
+        let of_hessian = positive.excess;
+        let factor = if a < 1.0 && of_hessian < 1.0 {
             ((1.0 + a) / (1.0 - a)).sqrt() * (of_hessian + a / (2.0 * (1.0 - a))) / (1.0 - of_hessian)
         } else {
             f64::INFINITY
@@ -379,7 +433,6 @@ fn newton_steps(loss: &Loss<'_, '_>, answer: &Answer, positive: &Positive, count
 }
 
 fn explained(loss: &Loss<'_, '_>, point: &Point) -> Option<f64> {
-    let reference = loss.evaluate(&loss.problem.reference_vector()).ok()?;
-    let ratio = point.data.ratio(reference.data);
+    let ratio = point.data.ratio(loss.data_at_reference()?);
     ratio.is_finite().then_some(1.0 - ratio)
 }

@@ -8,11 +8,12 @@ use certus_linalg::product::weighted_gram;
 use certus_linalg::{Error as LinearAlgebraError, Mat};
 use certus_newton::Objective;
 use certus_numeric::ScaledValue;
-use certus_numeric::sum::{dot, max_abs, norm2, par_blocks};
+use certus_numeric::sum::{dot, max_abs, norm2, par_dot};
 use rayon::prelude::*;
 
-use crate::powers::powers;
+use crate::powers::{powers, powers_into};
 use crate::problem::{Form, Link, Problem};
+use crate::rows::{BLOCK, each_row, max_rows, sum_rows};
 
 /// |z| up to which powers, and their squares and sums, are far from the limits of `f64`: no scale is needed.
 const PLAIN: f64 = 150.0;
@@ -26,11 +27,9 @@ const LEAST_SUM: f64 = 1e-140;
 const TRUSTED_CHANGE: f64 = 8.0;
 /// Largest z above which rows count as far above.
 const FAR: f64 = 30.0;
-/// Rows of one block of work on vectors.
-pub(crate) const BLOCK: usize = 4096;
 
 /// Everything kept of one point x.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Point {
     /// A x + offset.
     pub(crate) z: Vec<f64>,
@@ -40,6 +39,8 @@ pub(crate) struct Point {
     v: Vec<f64>,
     /// The exponent of the scale.
     pub(crate) m: f64,
+    /// The largest entry of z (exp), of |z| (cosh, sinh).
+    top: f64,
     /// Sum of u e^-m.
     pub(crate) sum: f64,
     /// Sum of |u| over |sum of u|: by how much the terms cancel.
@@ -51,8 +52,12 @@ pub(crate) struct Point {
     loss: ScaledValue,
     /// x - x_ref.
     shift: Vec<f64>,
-    /// Derivatives with respect to z, made with the gradient.
+    /// Derivatives with respect to z.
     pub(crate) rows: RowDerivatives,
+    /// The gradient of the data and of the row regulariser, where it came with the rest.
+    gradient: Option<Vec<f64>>,
+    /// Aᵀ U, for the forms with a sum.
+    pub(crate) images: Vec<Vec<f64>>,
 }
 
 /// The derivatives of the loss with respect to z, in the unit of the point: gradient `g` and curvature `diag(h) + U C Uᵀ`.
@@ -76,6 +81,31 @@ struct Row {
     h: f64,
     /// Its entry of the second column of U.
     second: f64,
+    size: f64,
+}
+
+impl Row {
+    /// With what the row regulariser adds.
+    #[inline(always)]
+    fn pulled(self, g: f64, h: f64) -> Row {
+        Row { g: self.g + g, h: self.h + h, size: self.size + g * g, ..self }
+    }
+}
+
+/// One row of the plain form, and its residual.
+#[inline(always)]
+fn plain_row(omega: f64, u: f64, v: f64, b: f64) -> (Row, f64) {
+    let r = u - b;
+    let size = omega * v * (u.abs() + b.abs());
+    (Row { g: omega * v * r, h: omega * (v * v + r * u), second: 0.0, size: size * size }, r)
+}
+
+/// Sums and maxima over some rows of the plain form.
+struct PlainRows {
+    top: f64,
+    largest: f64,
+    squares: f64,
+    of_rows: f64,
     size: f64,
 }
 
@@ -162,12 +192,13 @@ impl<'p, 'a> Loss<'p, 'a> {
         if !largest.is_finite() {
             return Err(NoLoss::NotFinite);
         }
-        let m = self.scale(&z, largest);
+        let top = if p.link() == Link::Exp { max_rows(z.len(), f64::NEG_INFINITY, |i| z[i]) } else { largest };
+        let m = self.scale(top);
         let (u, v) = powers(p.link(), &z, m);
         let (mut sum, mut absolute) = (0.0, 0.0);
         if p.form() != Form::Plain {
-            sum = certus_numeric::sum::sum(&u);
-            absolute = if p.link() == Link::Sinh { u.iter().map(|u| u.abs()).sum() } else { sum };
+            sum = sum_rows(u.len(), |i| u[i]);
+            absolute = if p.link() == Link::Sinh { sum_rows(u.len(), |i| u[i].abs()) } else { sum };
         }
         let kappa = if sum == 0.0 { f64::INFINITY } else { absolute / sum.abs() };
         if p.form() == Form::Normalised && (kappa.is_nan() || kappa >= 1.0 / ZERO_SUM || sum.abs() < LEAST_SUM) {
@@ -175,31 +206,88 @@ impl<'p, 'a> Loss<'p, 'a> {
         }
         let target_scale = (-m).exp();
         let squares = sum_rows(z.len(), |i| p.weight(i) * residual(p.form(), u[i], p.b()[i], sum, target_scale).powi(2));
-        let unit = if p.form() == Form::Normalised { 0.0 } else { 2.0 * m };
-        let half = 0.5 * squares;
-        let shift = x.iter().enumerate().map(|(j, x)| x - p.reference(j)).collect::<Vec<_>>();
-        let mut regulariser = 0.5 * p.ridge() * dot(&shift, &shift);
-        if p.has_row_reg() {
-            regulariser += 0.5 * sum_rows(z.len(), |i| p.row_reg_squared(i) * (z[i] - p.centre(i)).powi(2));
+        let of_rows = if p.has_row_reg() { sum_rows(z.len(), |i| p.row_reg_squared(i) * (z[i] - p.centre(i)).powi(2)) } else { 0.0 };
+        let point = Point { z, u, v, m, top, sum, kappa, ..Point::default() };
+        self.with_loss(point, x, squares, of_rows).ok_or(NoLoss::NotFinite)
+    }
+
+    /// A point with its loss, from the sums of squares of the residuals and of the row regulariser; `None` where it is not finite.
+    fn with_loss(&self, mut point: Point, x: &[f64], squares: f64, of_rows: f64) -> Option<Point> {
+        let p = self.problem;
+        point.shift = x.iter().enumerate().map(|(j, x)| x - p.reference(j)).collect();
+        point.regulariser = 0.5 * (p.ridge() * dot(&point.shift, &point.shift) + of_rows);
+        let (half, unit) = (0.5 * squares, point.log_unit(p.form()));
+        if !half.is_finite() || !point.regulariser.is_finite() || !unit.is_finite() {
+            return None;
         }
-        if !half.is_finite() || !regulariser.is_finite() || !unit.is_finite() {
-            return Err(NoLoss::NotFinite);
+        point.data = ScaledValue::new(half, unit);
+        point.loss = point.data + point.regulariser.into();
+        Some(point)
+    }
+
+    /// The plain form with all its derivatives, in one pass over A; `None` where it needs a scale, or is not finite.
+    fn plain_point(&self, x: &[f64]) -> Option<Point> {
+        let (p, n) = (self.problem, self.problem.rows());
+        let (link, b, has_row_reg) = (p.link(), p.b(), p.has_row_reg());
+        let (mut z, mut u, mut v) = (vec![0.0; n], vec![0.0; n], vec![0.0; if link == Link::Exp { 0 } else { n }]);
+        let (mut g, mut h) = (vec![0.0; n], vec![0.0; n]);
+        let block = |first: usize, now: &mut [f64], [z, u, v, g, h]: [&mut [f64]; 5]| {
+            let mut found = PlainRows { top: f64::NEG_INFINITY, largest: 0.0, squares: 0.0, of_rows: 0.0, size: 0.0 };
+            for (k, z) in now.iter_mut().enumerate() {
+                *z += p.offset(first + k);
+                found.largest = found.largest.max(z.abs());
+                found.top = found.top.max(*z);
+            }
+            z.copy_from_slice(now);
+            powers_into(link, z, 0.0, u, v);
+            let v = if link == Link::Exp { &*u } else { &*v };
+            for k in 0..now.len() {
+                let i = first + k;
+                let (mut row, r) = plain_row(p.weight(i), u[k], v[k], b[i]);
+                found.squares += p.weight(i) * r * r;
+                if has_row_reg {
+                    let (w, shift) = (p.row_reg_squared(i), z[k] - p.centre(i));
+                    row = row.pulled(w * shift, w);
+                    found.of_rows += w * shift * shift;
+                }
+                (now[k], g[k], h[k]) = (row.g, row.g, row.h);
+                found.size += row.size;
+            }
+            found
+        };
+        let (gradient, blocks) = p.a().through(x, [&mut z, &mut u, &mut v, &mut g, &mut h], block);
+        let largest = blocks.iter().fold(0.0, |largest: f64, block| largest.max(block.largest));
+        let top = if link == Link::Exp { blocks.iter().fold(f64::NEG_INFINITY, |top, block| top.max(block.top)) } else { largest };
+        let sum = |of: fn(&PlainRows) -> f64| blocks.iter().map(of).sum::<f64>();
+        let (squares, of_rows, size) = (sum(|block| block.squares), sum(|block| block.of_rows), sum(|block| block.size).sqrt());
+        // NaN is no maximum, but it is in every sum.
+        if self.scale(top) != 0.0 || !squares.is_finite() || !max_abs(&gradient).is_finite() {
+            return None;
         }
-        let data = ScaledValue::new(half, unit);
-        let loss = data + regulariser.into();
-        Ok(Point { z, u, v, m, sum, kappa, data, regulariser, loss, shift, rows: RowDerivatives::default() })
+        let rows = RowDerivatives { g, h, size, ..RowDerivatives::default() };
+        let point = Point { z, u, v, top, rows, gradient: Some(gradient), ..Point::default() };
+        self.with_loss(point, x, squares, of_rows)
+    }
+
+    /// The data part at x_ref.
+    pub(crate) fn data_at_reference(&self) -> Option<ScaledValue> {
+        let p = self.problem;
+        if p.has_offset() || p.reference_given().is_some() {
+            return Some(self.evaluate(&p.reference_vector()).ok()?.data);
+        }
+        // At zero all rows have the same u.
+        let u = if p.link() == Link::Sinh { 0.0 } else { 1.0 };
+        let sum = p.rows() as f64 * u;
+        let squares = sum_rows(p.rows(), |i| p.weight(i) * residual(p.form(), u, p.b()[i], sum, 1.0).powi(2));
+        squares.is_finite().then(|| ScaledValue::new(0.5 * squares, 0.0))
     }
 
     /// The exponent m: 0 as long as powers, squares and sums are far from the limits.
-    fn scale(&self, z: &[f64], largest: f64) -> f64 {
+    fn scale(&self, top: f64) -> f64 {
         let p = self.problem;
-        let top = match p.link() {
-            Link::Exp => z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(*z)),
-            Link::Cosh | Link::Sinh => largest,
-        };
         let m = match p.form() {
             Form::Normalised if p.link() == Link::Exp => return top,
-            Form::Normalised => return if largest > PLAIN { largest } else { 0.0 },
+            Form::Normalised => return if top > PLAIN { top } else { 0.0 },
             Form::Plain => top.max(self.log_target),
             Form::Rescaled => top,
         };
@@ -223,19 +311,15 @@ impl<'p, 'a> Loss<'p, 'a> {
             (w * (point.z[i] - p.centre(i)), w)
         };
         let has_row_reg = p.has_row_reg();
-        let with_pull = |i: usize, mut row: Row| {
-            if has_row_reg {
-                let (g, h) = pull(i);
-                row = Row { g: row.g + g, h: row.h + h, size: row.size + g * g, ..row };
+        let with_pull = |i: usize, row: Row| {
+            if !has_row_reg {
+                return row;
             }
-            row
+            let (g, h) = pull(i);
+            row.pulled(g, h)
         };
         let mut rows = match form {
-            Form::Plain => RowDerivatives::of_rows(n, false, |i| {
-                let (omega, r) = (p.weight(i), r(i));
-                let size = (omega * v[i] * (u[i].abs() + (b[i] * target_scale).abs())).powi(2);
-                with_pull(i, Row { g: omega * v[i] * r, h: omega * (v[i] * v[i] + r * u[i]), second: 0.0, size })
-            }),
+            Form::Plain => RowDerivatives::of_rows(n, false, |i| with_pull(i, plain_row(p.weight(i), u[i], v[i], b[i] * target_scale).0)),
             Form::Rescaled => {
                 let beta = sum_rows(n, |i| p.weight(i) * b[i] * r(i));
                 let squares = sum_rows(n, |i| p.weight(i) * b[i] * b[i]);
@@ -251,7 +335,7 @@ impl<'p, 'a> Loss<'p, 'a> {
             Form::Normalised => {
                 let f = |i: usize| u[i] / s;
                 // Relative to the row with the largest f: sums of f (ω c - ω_k c_k) do not cancel where f_k is nearly all.
-                let k = (0..n).fold(0, |k, i| if u[i].abs() > u[k].abs() { i } else { k });
+                let k = largest_entry(u);
                 let of_largest = p.weight(k) * r(k);
                 let relative = |i: usize| if i == k { 0.0 } else { p.weight(i) * r(i) - of_largest };
                 let shifted = sum_rows(n, |i| f(i) * relative(i));
@@ -269,6 +353,7 @@ impl<'p, 'a> Loss<'p, 'a> {
             }
         };
         rows.size = rows.size.sqrt();
+        point.images = rows.u.iter().map(|u| p.a().transpose_times(u)).collect();
         point.rows = rows;
     }
 
@@ -287,8 +372,7 @@ impl<'p, 'a> Loss<'p, 'a> {
     pub(crate) fn curvature(&self, point: &Point, h: &[f64]) -> Mat<f64> {
         let a = self.problem.a();
         let mut hessian = weighted_gram(a, h);
-        if let [first, second] = &point.rows.u[..] {
-            let (first, second) = (a.transpose_times(first), a.transpose_times(second));
+        if let [first, second] = &point.images[..] {
             let c = &point.rows.c;
             for j in 0..hessian.ncols() {
                 for i in 0..hessian.nrows() {
@@ -301,11 +385,14 @@ impl<'p, 'a> Loss<'p, 'a> {
         hessian
     }
 
-    /// For each column the sum of the absolute terms of its entry on the Hessian's diagonal. Cost: one pass.
-    pub(crate) fn curvature_size(&self, point: &Point) -> Vec<f64> {
+    /// For each column the sum of the absolute terms of its entry on the Hessian's diagonal. Cost: one pass, where any are negative.
+    pub(crate) fn curvature_size(&self, point: &Point, hessian: &Mat<f64>) -> Vec<f64> {
         let rows = &point.rows;
+        if rows.u.is_empty() && max_rows(rows.h.len(), 0.0, |i| -rows.h[i]) == 0.0 {
+            return (0..hessian.ncols()).map(|j| hessian[(j, j)]).collect();
+        }
         let a = self.problem.a();
-        let mut sizes = a.column_squares(Some(&rows.h.iter().map(|h| h.abs()).collect::<Vec<_>>()));
+        let mut sizes = a.column_squares(Some(&each_row(rows.h.len(), |i| rows.h[i].abs())));
         if let [first, second] = &rows.u[..] {
             let absolute = |u: &[f64]| a.column_squares(Some(&u.iter().map(|u| u.abs()).collect::<Vec<_>>()));
             let total = |u: &[f64]| u.iter().map(|u| u.abs()).sum::<f64>();
@@ -324,8 +411,7 @@ impl<'p, 'a> Loss<'p, 'a> {
 
     /// Whether rows of the plain form are so far above all targets that Newton's steps would walk, by about 1 in z each.
     pub(crate) fn is_far_above(&self, point: &Point) -> bool {
-        let top = point.z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(if self.problem.link() == Link::Exp { *z } else { z.abs() }));
-        self.problem.form() == Form::Plain && top > PLAIN && top > self.log_target + FAR
+        self.problem.form() == Form::Plain && point.top > PLAIN && point.top > self.log_target + FAR
     }
 
     /// The two terms whose difference is the residual of row i.
@@ -356,16 +442,16 @@ impl<'p, 'a> Loss<'p, 'a> {
         ScaledValue::new((64.0 * f64::EPSILON).powi(2) * sum_rows(self.problem.rows(), term), self.log_unit(point))
     }
 
-    /// The product of the Hessian with p, in the unit of the point. Cost: one pass over A; in the forms with a sum, two.
+    /// The product of the Hessian with p, in the unit of the point. Cost: one pass over A.
     pub(crate) fn hessian_times(&self, point: &Point, p: &[f64]) -> Vec<f64> {
-        let a = self.problem.a();
-        let mut product = if point.rows.u.is_empty() {
-            a.weighted_normal_times(&point.rows.h, p)
-        } else {
-            let mut image = a.times(p);
-            self.curve(point, &mut image);
-            a.transpose_times(&image)
-        };
+        let mut product = self.problem.a().weighted_normal_times(&point.rows.h, p);
+        if let [first, second] = &point.images[..] {
+            let (a, b, c) = (dot(first, p), dot(second, p), &point.rows.c);
+            let (of_first, of_second) = (c[0][0] * a + c[0][1] * b, c[1][0] * a + c[1][1] * b);
+            for (j, product) in product.iter_mut().enumerate() {
+                *product += of_first * first[j] + of_second * second[j];
+            }
+        }
         let ridge = self.ridge(point);
         product.iter_mut().zip(p).for_each(|(h, p)| *h += ridge * p);
         product
@@ -374,7 +460,7 @@ impl<'p, 'a> Loss<'p, 'a> {
     /// Replaces y by `(diag(h) + U C Uᵀ) y`.
     pub(crate) fn curve(&self, point: &Point, y: &mut [f64]) {
         let rows = &point.rows;
-        let along = rows.u.iter().map(|u| dot(u, y)).collect::<Vec<_>>();
+        let along = rows.u.iter().map(|u| par_dot(u, y)).collect::<Vec<_>>();
         y.iter_mut().zip(&rows.h).for_each(|(y, h)| *y *= h);
         if let ([first, second], [a, b]) = (&rows.u[..], &along[..]) {
             let (of_first, of_second) = (rows.c[0][0] * a + rows.c[0][1] * b, rows.c[1][0] * a + rows.c[1][1] * b);
@@ -393,6 +479,11 @@ impl Objective for Loss<'_, '_> {
     }
 
     fn point(&self, x: &[f64]) -> Option<Point> {
+        if self.problem.form() == Form::Plain
+            && let Some(point) = self.plain_point(x)
+        {
+            return Some(point);
+        }
         let mut point = self.evaluate(x).ok()?;
         self.differentiate(&mut point);
         max_abs(&point.rows.g).is_finite().then_some(point)
@@ -407,7 +498,7 @@ impl Objective for Loss<'_, '_> {
     }
 
     fn gradient(&self, point: &Point) -> Vec<f64> {
-        let mut gradient = self.problem.a().transpose_times(&point.rows.g);
+        let mut gradient = point.gradient.clone().unwrap_or_else(|| self.problem.a().transpose_times(&point.rows.g));
         let ridge = self.ridge(point);
         gradient.iter_mut().zip(&point.shift).for_each(|(g, shift)| *g += ridge * shift);
         gradient
@@ -426,7 +517,7 @@ impl Objective for Loss<'_, '_> {
     }
 
     fn trusted_part(&self, point: &Point, step: &[f64]) -> f64 {
-        if point.z.iter().all(|z| *z <= FAR) {
+        if point.top <= FAR {
             return 1.0;
         }
         let change = max_abs(&self.problem.a().times(step));
@@ -434,14 +525,10 @@ impl Objective for Loss<'_, '_> {
     }
 }
 
-/// A sum over rows, in blocks of [`BLOCK`]: at most that many additions one after the other, and one a block.
-fn sum_rows(n: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
-    par_blocks(n, BLOCK, |rows| rows.map(&f).sum::<f64>()).into_iter().sum()
-}
-
-/// The longest chain of additions in a sum over n rows.
-pub(crate) fn chain(n: usize) -> usize {
-    n.min(BLOCK) + n.div_ceil(BLOCK) + 16
+/// The first of the entries that are largest in size.
+pub(crate) fn largest_entry(values: &[f64]) -> usize {
+    let largest = max_abs(values);
+    values.iter().position(|v| v.abs() == largest).unwrap_or(0)
 }
 
 /// The residual in the unit e^m (normalised: as it is).

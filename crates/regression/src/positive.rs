@@ -1,62 +1,100 @@
 //! Hessians that are positive definite beyond their rounding, and the rows of A in the norm of their inverse.
 
 use certus_linalg::factor::{Cholesky, Triangle, solve_triangular, solve_triangular_vec, symmetric_eigenvalues};
+use certus_linalg::product::matmul;
 use certus_linalg::{Mat, MatRef, Matrix};
 use certus_numeric::Csr;
 use certus_numeric::sum::{dot, max_abs, norm2, par_blocks};
 
+use crate::rows::each_row;
 use crate::solver::Certify;
 
-/// A matrix that is positive definite beyond the rounding of its entries.
+/// A matrix H that is positive definite beyond the rounding of its entries, bounded from below by a product `D L Lᵀ D`: norms in that
+/// of H⁻¹ are computed with L, and are upper bounds.
 pub(crate) struct Positive {
     scales: Vec<f64>,
     factor: Cholesky,
-    inverse: Mat<f64>,
-    /// The true matrix is at least (1 - shrink) times the one that was factored.
-    pub(crate) shrink: f64,
-    /// The least eigenvalue.
+    inverse_lower: Mat<f64>,
+    /// By how much H may exceed the product, as a part of it.
+    pub(crate) excess: f64,
+    /// The least eigenvalue of H, an estimate.
     pub(crate) least: f64,
-    /// An upper bound of the largest eigenvalue of the inverse.
+    /// An upper bound of the largest eigenvalue of H⁻¹.
     pub(crate) largest_inverse: f64,
 }
 
+/// Columns up to which the least eigenvalue comes from all of them.
+const ALL_EIGENVALUES: usize = 128;
+/// Inverse iterations beyond.
+const INVERSE_ITERATIONS: usize = 12;
+
 impl Positive {
-    /// By a Cholesky factorisation of `H - c I` in scaled variables (Rump 2006). H is a sum of `terms` rows; `sizes` bounds the sums of
-    /// their absolute values on its diagonal, `errors` what the rows' own errors can make of it.
+    /// By a Cholesky factorisation of `H - c I` in scaled variables (Rump 2006), half of c for what it has to cover, half for the error
+    /// of the product. H is a sum of `terms` rows; `sizes` bounds the sums of their absolute values on its diagonal, `errors` what the
+    /// rows' own errors can make of it.
     pub(crate) fn prove(h: MatRef<'_, f64>, sizes: &[f64], errors: &[f64], terms: usize) -> Option<Positive> {
         let d = h.nrows();
         let scales = (0..d).map(|j| h[(j, j)].sqrt()).collect::<Vec<_>>();
         if !scales.iter().all(|s| *s > 0.0 && s.is_finite()) {
             return None;
         }
-        let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
         let trace = |of: &[f64]| of.iter().zip(&scales).map(|(s, scale)| s / (scale * scale)).sum::<f64>();
         // The rows' errors, the sum of all (whatever blocks they come in), the scaling; then the factorisation of a matrix of trace d.
         let entry = trace(errors) + (terms + 64) as f64 * f64::EPSILON * (trace(sizes) + d as f64);
-        let shift = entry + (d + 2) as f64 * f64::EPSILON * d as f64;
-        let mut shifted = scaled.clone();
-        (0..d).for_each(|j| shifted[(j, j)] -= shift);
-        Cholesky::new("the shifted Hessian", shifted.as_ref()).ok()?;
-        let factor = Cholesky::new("the Hessian", scaled.as_ref()).ok()?;
-        let inverse = factor.inverse();
-        let largest = inverse.col_iter().flat_map(|c| c.iter()).map(|v| v * v).sum::<f64>().sqrt();
-        let shrink = 2.0 * shift * largest;
-        if shrink.is_nan() || shrink >= 0.5 {
+        let shift = 2.0 * (entry + (d + 2) as f64 * f64::EPSILON * d as f64);
+        let inverse_scales = scales.iter().map(|s| 1.0 / s).collect::<Vec<_>>();
+        let shifted = |by: &dyn Fn(usize) -> f64| {
+            Mat::from_fn(d, d, |i, j| {
+                if i < j {
+                    return 0.0;
+                }
+                let entry = h[(i, j)] * inverse_scales[i] * inverse_scales[j];
+                if i == j { entry - by(j) } else { entry }
+            })
+        };
+        let factor = Cholesky::new("the shifted Hessian", shifted(&|_| shift).as_ref()).ok()?;
+        // Another shifted factorisation proves that the least eigenvalue is nearly as large as it seems.
+        let proven = |least: f64, nearly: f64| {
+            let less = |j: usize| shift + nearly * least * inverse_scales[j] * inverse_scales[j];
+            Cholesky::new("the Hessian less its least eigenvalue", shifted(&less).as_ref()).is_ok().then_some(nearly * least)
+        };
+        let mut positive = Positive { scales, factor, inverse_lower: Mat::zeros(0, 0), excess: 0.0, least: 0.0, largest_inverse: 0.0 };
+        let (inverse_lower, iterated) = rayon::join(
+            || positive.factor.inverse_lower(),
+            || (d > ALL_EIGENVALUES).then(|| positive.inverse_iteration()).map(|least| (least, proven(least, 0.9))),
+        );
+        positive.inverse_lower = inverse_lower;
+        let of_scaled = (0..d).map(|j| (positive.deviation(j) * positive.scales[j]).powi(2)).sum::<f64>();
+        positive.excess = shift * of_scaled;
+        // The largest eigenvalue of H⁻¹ is at most its trace.
+        positive.largest_inverse = (0..d).map(|j| positive.deviation(j).powi(2)).sum::<f64>() * (1.0 + 1e-9);
+        if !positive.largest_inverse.is_finite() {
             return None;
         }
-        let mut positive = Positive { scales, factor, inverse, shrink, least: 0.0, largest_inverse: 0.0 };
-        positive.largest_inverse = positive.inverse_norm();
-        positive.least = positive.least_eigenvalue().unwrap_or(1.0 / positive.largest_inverse);
-        // Proven to be nearly that, by another shifted factorisation, or else bounded by the Frobenius norm of the inverse.
-        let claimed = positive.least * (1.0 - 1e-6);
-        (0..d).for_each(|j| shifted[(j, j)] -= claimed / (positive.scales[j] * positive.scales[j]));
-        if Cholesky::new("the Hessian less its least eigenvalue", shifted.as_ref()).is_ok() {
-            positive.largest_inverse = positive.largest_inverse.min(1.0 / claimed);
-        }
+        let (least, bound) = match iterated {
+            Some(found) => found,
+            None => {
+                let least = positive.least_of_all().unwrap_or(1.0 / positive.largest_inverse);
+                (least, proven(least, 1.0 - 1e-6))
+            }
+        };
+        positive.least = least;
+        positive.largest_inverse = positive.largest_inverse.min(bound.map_or(f64::INFINITY, |least| 1.0 / least));
         Some(positive)
     }
 
-    /// The y with `|y|² = gᵀ H⁻¹ g`.
+    /// The bounds for a matrix that is less by at most this part; `None` where it may not be positive.
+    pub(crate) fn less(mut self, part: f64) -> Option<Positive> {
+        if !(0.0..1.0).contains(&part) {
+            return None;
+        }
+        self.scales.iter_mut().for_each(|s| *s *= (1.0 - part).sqrt());
+        self.excess += part / (1.0 - part);
+        self.largest_inverse /= 1.0 - part;
+        Some(self)
+    }
+
+    /// The y with `|y|² >= gᵀ H⁻¹ g`, nearly equal.
     pub(crate) fn half_solve(&self, g: &[f64]) -> Vec<f64> {
         let mut y = g.iter().zip(&self.scales).map(|(g, s)| g / s).collect::<Vec<_>>();
         solve_triangular_vec(Triangle::Lower, self.factor.lower(), &mut y);
@@ -81,11 +119,38 @@ impl Positive {
         y.iter().zip(&self.scales).map(|(y, s)| y / s).collect()
     }
 
-    /// The norm of a sparse row in the norm of H⁻¹.
-    fn inverse_norm_of(&self, (columns, values): (&[u32], &[f64])) -> f64 {
+    /// H⁻¹ in scaled variables.
+    fn scaled_inverse(&self) -> Mat<f64> {
+        let inverse = self.inverse_lower.as_ref();
+        matmul(inverse.transpose(), inverse)
+    }
+
+    /// The norm of row i in the norm of H⁻¹, by the columns of L⁻¹.
+    fn inverse_norm(&self, a: Matrix<'_>, i: usize) -> f64 {
+        let mut y = vec![0.0; self.scales.len()];
+        let mut add = |j: usize, v: f64| {
+            let factor = v / self.scales[j];
+            y[j..].iter_mut().zip(self.inverse_lower.col(j).iter().skip(j)).for_each(|(y, l)| *y += factor * l);
+        };
+        match a {
+            Matrix::Dense(a) => a.row(i).iter().enumerate().for_each(|(j, v)| add(j, *v)),
+            Matrix::Sparse(a) => {
+                let (columns, values) = a.row(i);
+                columns.iter().zip(values).for_each(|(&j, v)| add(j as usize, *v));
+            }
+        }
+        norm2(&y)
+    }
+
+    /// The norm of a sparse row, less a centre c given as H⁻¹ c and its square, in the norm of H⁻¹, given in scaled variables.
+    fn inverse_norm_of(&self, inverse: MatRef<'_, f64>, (columns, values): (&[u32], &[f64]), centre: Option<&(Vec<f64>, f64)>) -> f64 {
         let entries = || columns.iter().zip(values).map(|(&j, v)| (j as usize, v / self.scales[j as usize]));
-        let square = entries().map(|(i, a)| entries().fold(0.0, |sum, (j, b)| sum + self.inverse[(i, j)] * b) * a).sum::<f64>();
-        square.max(0.0).sqrt()
+        let square = entries().map(|(i, a)| entries().fold(0.0, |sum, (j, b)| sum + inverse[(i, j)] * b) * a).sum::<f64>();
+        let Some((solved, of_centre)) = centre else { return square.max(0.0).sqrt() };
+        let product = columns.iter().zip(values).map(|(&j, v)| v * solved[j as usize]).sum::<f64>();
+        // What the difference of the squares cancels to is rounding.
+        let rounding = 1e-12 * (square.abs() + of_centre);
+        ((square - 2.0 * product + of_centre).max(0.0) + rounding).sqrt()
     }
 
     /// The norms of some rows, less a centre, in the norm of H⁻¹: those of `L⁻¹ D⁻¹ (a - c)`.
@@ -112,31 +177,24 @@ impl Positive {
 
     /// The square root of entry j of the diagonal of H⁻¹.
     pub(crate) fn deviation(&self, j: usize) -> f64 {
-        self.inverse[(j, j)].max(0.0).sqrt() / self.scales[j]
+        let d = self.scales.len();
+        norm2(&self.inverse_lower.col(j).try_as_col_major().map_or_else(|| vec![f64::INFINITY; d], |c| c.as_slice()[j..].to_vec())) / self.scales[j]
     }
 
-    /// An upper bound of the largest eigenvalue of H⁻¹: its Frobenius norm.
-    pub(crate) fn inverse_norm(&self) -> f64 {
-        let d = self.scales.len();
-        let squares = (0..d)
-            .flat_map(|j| (0..d).map(move |i| (i, j)))
-            .map(|(i, j)| (self.inverse[(i, j)] / (self.scales[i] * self.scales[j])).powi(2));
-        squares.sum::<f64>().sqrt() * (1.0 + 1e-9)
+    /// The least eigenvalue of H, from the largest of its inverse, which scaling does not spoil.
+    fn least_of_all(&self) -> Option<f64> {
+        let (d, scaled) = (self.scales.len(), self.scaled_inverse());
+        let inverse = Mat::from_fn(d, d, |i, j| scaled[(i, j)] / (self.scales[i] * self.scales[j]));
+        symmetric_eigenvalues(inverse.as_ref()).ok()?.last().map(|largest| 1.0 / largest)
     }
 
-    /// The least eigenvalue of H, from the largest of its inverse, which scaling does not spoil: all of them for small matrices, else
-    /// by the power method.
-    fn least_eigenvalue(&self) -> Option<f64> {
-        let d = self.scales.len();
-        if d <= 128 {
-            let inverse = Mat::from_fn(d, d, |i, j| self.inverse[(i, j)] / (self.scales[i] * self.scales[j]));
-            return symmetric_eigenvalues(inverse.as_ref()).ok()?.last().map(|largest| 1.0 / largest);
-        }
-        let mut x = (0..d).map(|j| self.deviation(j)).collect::<Vec<_>>();
-        let mut value = None;
-        for _ in 0..20 {
+    /// The same by the power method.
+    fn inverse_iteration(&self) -> f64 {
+        let mut x = self.scales.iter().map(|s| 1.0 / s).collect::<Vec<_>>();
+        let mut value = f64::INFINITY;
+        for _ in 0..INVERSE_ITERATIONS {
             let y = self.solve(&x);
-            value = Some(dot(&x, &x) / dot(&x, &y));
+            value = dot(&x, &x) / dot(&x, &y);
             let norm = norm2(&y);
             x = y.iter().map(|y| y / norm).collect();
         }
@@ -147,6 +205,8 @@ impl Positive {
 /// Upper bounds of `|a_i|` in the norm of H⁻¹, less a centre where given.
 pub(crate) struct RowNorms {
     norms: Vec<f64>,
+    /// Whether they are computed, not bounded.
+    pub(crate) exact: bool,
 }
 
 /// Pairs of entries that share a row.
@@ -160,32 +220,52 @@ const EXACT_NORMS: [usize; 2] = [1 << 25, 1 << 33];
 const NORM_ROWS: usize = 256;
 
 impl RowNorms {
+    /// Computed where the work is small for the certificate that is asked for, or else bounded.
     pub(crate) fn new(a: Matrix<'_>, positive: &Positive, centre: Option<&[f64]>, certify: Certify) -> RowNorms {
         let d = a.cols();
-        let exact = a.rows().saturating_mul(d * d) <= EXACT_NORMS[usize::from(certify == Certify::Full)];
-        let norms = match (exact, a) {
-            (true, _) => {
+        let limit = EXACT_NORMS[usize::from(certify == Certify::Full)];
+        let up = 1.0 + 1e-9;
+        let norms = match a {
+            _ if a.rows().saturating_mul(d * d) <= limit => {
                 let blocks = par_blocks(a.rows(), NORM_ROWS, |rows| positive.inverse_norms(a, rows, centre));
-                blocks.concat()
+                blocks.concat().into_iter().map(|norm| norm * up).collect()
             }
-            (false, Matrix::Sparse(a)) if centre.is_none() && pairs(a) <= EXACT_NORMS[1] / 64 => {
-                let blocks = par_blocks(a.rows(), NORM_ROWS, |rows| rows.map(|i| positive.inverse_norm_of(a.row(i))).collect::<Vec<_>>());
-                blocks.concat()
+            Matrix::Sparse(a) if pairs(a) <= limit / 64 => {
+                let inverse = positive.scaled_inverse();
+                let centre = centre.map(|c| (positive.solve(c), norm2(&positive.half_solve(c)).powi(2)));
+                each_row(a.rows(), |i| up * positive.inverse_norm_of(inverse.as_ref(), a.row(i), centre.as_ref()))
             }
-            _ => {
-                // The triangle inequality over the entries of a row.
-                let deviations = (0..d).map(|j| positive.deviation(j)).collect::<Vec<_>>();
-                let of_centre = centre.map_or(0.0, |c| c.iter().zip(&deviations).map(|(c, s)| c.abs() * s).sum());
-                a.absolute_times(&deviations).into_iter().map(|v| v + of_centre).collect()
-            }
+            _ => return RowNorms::bounded(a, positive, centre),
         };
-        let up = 1.0 / (1.0 - positive.shrink).sqrt() * (1.0 + 1e-9);
-        RowNorms { norms: norms.into_iter().map(|norm| norm * up).collect() }
+        RowNorms { norms, exact: true }
+    }
+
+    /// By the triangle inequality over the entries of a row. Cost: one pass.
+    pub(crate) fn bounded(a: Matrix<'_>, positive: &Positive, centre: Option<&[f64]>) -> RowNorms {
+        let deviations = (0..a.cols()).map(|j| positive.deviation(j) * (1.0 + 1e-9)).collect::<Vec<_>>();
+        let mut norms = a.absolute_times(&deviations);
+        if let Some(centre) = centre {
+            let of_centre = norm2(&positive.half_solve(centre)) * (1.0 + 1e-9);
+            norms.iter_mut().for_each(|norm| *norm += of_centre);
+        }
+        RowNorms { norms, exact: false }
+    }
+
+    /// Computes those of some rows instead of bounding them. Cost: d² flops a row, or d a stored entry.
+    pub(crate) fn refine(&mut self, a: Matrix<'_>, positive: &Positive, rows: &[usize]) {
+        let norms = par_blocks(rows.len(), 16, |block| rows[block].iter().map(|&i| positive.inverse_norm(a, i)).collect::<Vec<_>>());
+        for (&i, norm) in rows.iter().zip(norms.concat()) {
+            self.norms[i] = self.norms[i].min(norm * (1.0 + 1e-9));
+        }
     }
 
     /// That of row i.
     pub(crate) fn of(&self, i: usize) -> f64 {
         self.norms[i]
+    }
+
+    pub(crate) fn all(&self) -> &[f64] {
+        &self.norms
     }
 
     pub(crate) fn largest(&self) -> f64 {

@@ -1,33 +1,40 @@
 //! u and u' of many numbers, with one exponent taken out.
 
+use certus_numeric::exp::exp_slice;
 use rayon::prelude::*;
 
-use crate::objective::BLOCK;
 use crate::problem::Link;
+use crate::rows::BLOCK;
 
 /// u(z) e^-m and u'(z) e^-m, the second empty for exp.
 pub(crate) fn powers(link: Link, z: &[f64], m: f64) -> (Vec<f64>, Vec<f64>) {
-    let mut up = z.iter().map(|z| z - m).collect::<Vec<_>>();
-    exp(&mut up);
-    if link == Link::Exp {
-        return (up, Vec::new());
+    let (mut u, mut v) = (vec![0.0; z.len()], vec![0.0; if link == Link::Exp { 0 } else { z.len() }]);
+    if z.len() <= BLOCK {
+        powers_into(link, z, m, &mut u, &mut v);
+        return (u, v);
     }
-    let mut down = z.iter().map(|z| -z - m).collect::<Vec<_>>();
-    exp(&mut down);
-    let cosh = up.iter().zip(&down).map(|(up, down)| 0.5 * (up + down)).collect::<Vec<_>>();
-    // Where the two powers are near each other their difference cancels.
-    let scale = (-m).exp();
-    let sinh = z
-        .iter()
-        .zip(up.iter().zip(&down))
-        .map(|(z, (up, down))| if z.abs() < 1.0 { z.sinh() * scale } else { 0.5 * (up - down) })
-        .collect::<Vec<_>>();
-    if link == Link::Cosh { (cosh, sinh) } else { (sinh, cosh) }
+    if link == Link::Exp {
+        u.par_chunks_mut(BLOCK).zip(z.par_chunks(BLOCK)).for_each(|(u, z)| powers_into(link, z, m, u, &mut []));
+    } else {
+        let blocks = u.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK)).zip(z.par_chunks(BLOCK));
+        blocks.for_each(|((u, v), z)| powers_into(link, z, m, u, v));
+    }
+    (u, v)
 }
 
-fn exp(values: &mut [f64]) {
-    if values.len() <= BLOCK {
-        return certus_numeric::exp::exp_slice(values);
+/// The same, into slices; `v` is not used for exp.
+pub(crate) fn powers_into(link: Link, z: &[f64], m: f64, u: &mut [f64], v: &mut [f64]) {
+    u.iter_mut().zip(z).for_each(|(u, z)| *u = z - m);
+    exp_slice(u);
+    if link == Link::Exp {
+        return;
     }
-    values.par_chunks_mut(BLOCK).for_each(certus_numeric::exp::exp_slice);
+    v.iter_mut().zip(z).for_each(|(v, z)| *v = -z - m);
+    exp_slice(v);
+    // Where the two powers are near each other their difference cancels.
+    let scale = (-m).exp();
+    for (z, (u, v)) in z.iter().zip(u.iter_mut().zip(v)) {
+        let (cosh, sinh) = (0.5 * (*u + *v), if z.abs() < 1.0 { z.sinh() * scale } else { 0.5 * (*u - *v) });
+        (*u, *v) = if link == Link::Cosh { (cosh, sinh) } else { (sinh, cosh) };
+    }
 }

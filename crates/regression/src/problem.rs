@@ -221,6 +221,10 @@ impl<'a> Problem<'a> {
         self.reference.map_or(0.0, |x| x[j])
     }
 
+    pub(crate) fn reference_given(&self) -> Option<&'a [f64]> {
+        self.reference
+    }
+
     /// x_ref.
     pub(crate) fn reference_vector(&self) -> Vec<f64> {
         self.reference.map_or_else(|| vec![0.0; self.cols()], <[f64]>::to_vec)
@@ -236,6 +240,10 @@ impl<'a> Problem<'a> {
     #[inline]
     pub(crate) fn centre(&self, i: usize) -> f64 {
         self.centre.as_ref().map_or(0.0, |c| c[i])
+    }
+
+    pub(crate) fn has_offset(&self) -> bool {
+        self.offset.is_some()
     }
 
     pub(crate) fn has_row_reg(&self) -> bool {
@@ -257,7 +265,7 @@ impl<'a> Problem<'a> {
 
     /// z = A x + offset.
     pub(crate) fn predictor(&self, x: &[f64]) -> Vec<f64> {
-        let mut z = self.a.times(x);
+        let mut z = if x.iter().all(|x| *x == 0.0) { vec![0.0; self.rows()] } else { self.a.times(x) };
         if let Some(offset) = self.offset {
             z.iter_mut().zip(offset).for_each(|(z, o)| *z += o);
         }

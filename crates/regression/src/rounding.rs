@@ -5,9 +5,10 @@
 use certus_linalg::Matrix;
 use certus_numeric::sum::max_abs;
 
-use crate::objective::{Loss, Point, chain};
+use crate::objective::{Loss, Point, largest_entry};
 use crate::positive::{Positive, RowNorms};
 use crate::problem::{Form, Problem};
+use crate::rows::{chain, each_row, max_rows, sum_rows};
 use crate::solver::Answer;
 
 /// Unit roundoff.
@@ -18,6 +19,8 @@ pub(crate) struct Rounding<'p, 'a> {
     loss: Loss<'p, 'a>,
     point: &'p Point,
     x: &'p [f64],
+    /// e^-m.
+    target_scale: f64,
     /// `(|A| |x|)_i + |o_i|`: the size of the terms of z_i, and the relative error that their sum can have.
     terms: Vec<f64>,
     of_term: f64,
@@ -28,6 +31,8 @@ pub(crate) struct Rounding<'p, 'a> {
     /// Sum of all sizes, and that over |S|.
     sum: f64,
     kappa: f64,
+    /// Bounds of the errors of the diagonal of the curvature in z.
+    pub(crate) of_rows: Vec<f64>,
     /// The size of the terms of beta (rescaled) or gamma (normalised).
     shared: f64,
 }
@@ -38,21 +43,27 @@ impl<'p, 'a> Rounding<'p, 'a> {
         let n = p.rows();
         let longest = match p.a() {
             Matrix::Dense(a) => a.cols(),
-            Matrix::Sparse(a) => a.indptr().windows(2).map(|row| row[1] - row[0]).max().unwrap_or(0),
+            Matrix::Sparse(a) => max_rows(n, 0.0, |i| (a.indptr()[i + 1] - a.indptr()[i]) as f64) as usize,
         };
         let of_term = gamma(longest + 2);
         let absolute = answer.x.iter().map(|x| x.abs()).collect::<Vec<_>>();
         let mut terms = p.a().absolute_times(&absolute);
-        (0..n).for_each(|i| terms[i] += p.offset(i).abs());
+        if p.has_offset() {
+            (0..n).for_each(|i| terms[i] += p.offset(i).abs());
+        }
         // z - m is rounded too.
         let shifted = |i: usize| if point.m == 0.0 { 0.0 } else { 2.0 * UNIT * (point.z[i].abs() + 3.0 * point.m.abs()) };
-        let relative = (0..n).map(|i| (of_term * terms[i] + shifted(i)).exp_m1() + 8.0 * UNIT).collect::<Vec<_>>();
+        // e^t - 1 <= t + t² up to 1.
+        let grown = |t: f64| if t <= 1.0 { t + t * t } else { t.exp_m1() };
+        let relative = each_row(n, |i| grown(of_term * terms[i] + shifted(i)) + 8.0 * UNIT);
         let of_sums = 8.0 * max_abs(&relative) + 4.0 * gamma(chain(n));
+        let target_scale = (-point.m).exp();
         let mut rounding =
-            Rounding { loss: *loss, point, x: &answer.x, terms, of_term, relative, of_sums, sum: 0.0, kappa: 0.0, shared: 0.0 };
-        rounding.sum = (0..n).map(|i| rounding.size(i)).sum();
+            Rounding { loss: *loss, point, x: &answer.x, target_scale, terms, of_term, relative, of_sums, sum: 0.0, kappa: 0.0, shared: 0.0, of_rows: Vec::new() };
+        rounding.sum = sum_rows(n, |i| rounding.size(i));
         rounding.kappa = rounding.sum / point.sum.abs();
         rounding.shared = rounding.shared();
+        rounding.of_rows = rounding.of_row_curvatures();
         rounding
     }
 
@@ -72,7 +83,7 @@ impl<'p, 'a> Rounding<'p, 'a> {
 
     /// The target in the unit of u.
     fn target(&self, i: usize) -> f64 {
-        (self.problem().b()[i] * (-self.point.m).exp()).abs()
+        self.problem().b()[i].abs() * self.target_scale
     }
 
     /// The size of the terms of the residual of row i, with its weight.
@@ -90,12 +101,11 @@ impl<'p, 'a> Rounding<'p, 'a> {
         let (p, n) = (self.problem(), self.problem().rows());
         match p.form() {
             Form::Plain => 0.0,
-            Form::Rescaled => (0..n).map(|i| p.b()[i].abs() * self.residual(i)).sum(),
+            Form::Rescaled => sum_rows(n, |i| p.b()[i].abs() * self.residual(i)),
             Form::Normalised => {
                 // Differences are taken to the row with the largest u, whose own size they have.
-                let u = &self.point.u;
-                let largest = (0..n).fold(0, |k, i| if u[i].abs() > u[k].abs() { i } else { k });
-                (0..n).map(|i| self.share(i) * self.residual(i)).sum::<f64>() + (1.0 + self.kappa) * self.residual(largest)
+                let largest = largest_entry(&self.point.u);
+                sum_rows(n, |i| self.share(i) * self.residual(i)) + (1.0 + self.kappa) * self.residual(largest)
             }
         }
     }
@@ -106,7 +116,7 @@ impl<'p, 'a> Rounding<'p, 'a> {
         match p.form() {
             Form::Plain => {
                 let (v, error) = (self.point.v()[i].abs(), self.relative[i] * size);
-                let residual = (self.point.u[i] - p.b()[i] * (-self.point.m).exp()).abs();
+                let residual = (self.point.u[i] - p.b()[i] * self.target_scale).abs();
                 p.weight(i) * ((v + residual) * 2.0 * error + error * error) + 6.0 * UNIT * v * self.residual(i)
             }
             Form::Rescaled => self.of_sums * size * (self.residual(i) + self.shared),
@@ -117,8 +127,8 @@ impl<'p, 'a> Rounding<'p, 'a> {
     /// A bound of the error of the gradient in the norm of H⁻¹: `|Σ a_i e_i| <= Σ |e_i| |a_i|`.
     pub(crate) fn of_gradient(&self, rows: &RowNorms, positive: &Positive) -> f64 {
         let (p, n) = (self.problem(), self.problem().rows());
-        let in_sum = gamma(n + 64);
-        let data = (0..n).map(|i| (self.of_row_gradient(i) + in_sum * self.point.rows.g[i].abs()) * rows.of(i)).sum::<f64>();
+        let in_sum = gamma(p.a().longest_sum() + 64);
+        let data = sum_rows(n, |i| (self.of_row_gradient(i) + in_sum * self.point.rows.g[i].abs()) * rows.of(i));
         // Each entry of x - x_ref is rounded.
         let ridge = self.loss.ridge(self.point);
         let of_entry = |j: usize| 4.0 * UNIT * ridge * (self.x[j].abs() + p.reference(j).abs()) * positive.deviation(j);
@@ -132,11 +142,10 @@ impl<'p, 'a> Rounding<'p, 'a> {
             let shift = self.of_term * 2.0 * (self.terms[i] + centre[i]) + 4.0 * UNIT * self.point.z[i].abs();
             unit * p.row_reg_squared(i) * shift * rows.of(i)
         };
-        data + regulariser + (0..n).map(of_pull).sum::<f64>()
+        data + regulariser + sum_rows(n, of_pull)
     }
 
-    /// Bounds of the errors of the diagonal of the curvature in z.
-    pub(crate) fn of_row_curvatures(&self) -> Vec<f64> {
+    fn of_row_curvatures(&self) -> Vec<f64> {
         let p = self.problem();
         let unit = (-self.point.log_unit(p.form())).exp();
         let row = |i: usize| {
@@ -155,29 +164,29 @@ impl<'p, 'a> Rounding<'p, 'a> {
             };
             data + if regulariser > 0.0 { unit * regulariser } else { 0.0 }
         };
-        (0..p.rows()).map(row).collect()
+        each_row(p.rows(), row)
     }
 
     /// For each column a bound of the error that those of all rows can make on the diagonal of the Hessian.
-    pub(crate) fn of_hessian(&self, of_rows: &[f64]) -> Vec<f64> {
+    pub(crate) fn of_hessian(&self) -> Vec<f64> {
         let p = self.problem();
-        let mut errors = p.a().column_squares(Some(of_rows));
+        let mut errors = p.a().column_squares(Some(&self.of_rows));
         if p.form() == Form::Plain {
             return errors;
         }
         // The rank-two part: (Σ |u_i a_ij|)² <= Σ |u_i| times Σ |u_i| a_ij².
-        let column = |u: &dyn Fn(usize) -> f64| {
-            let u = (0..p.rows()).map(u).collect::<Vec<_>>();
+        let column = |u: &(dyn Fn(usize) -> f64 + Sync)| {
+            let u = each_row(p.rows(), u);
             let total = u.iter().sum::<f64>();
             p.a().column_squares(Some(&u)).into_iter().map(|s| total * s).collect::<Vec<_>>()
         };
         let (first, second, corner) = match p.form() {
             Form::Rescaled => {
-                let squares = (0..p.rows()).map(|i| p.weight(i) * p.b()[i].powi(2)).sum::<f64>();
+                let squares = sum_rows(p.rows(), |i| p.weight(i) * p.b()[i].powi(2));
                 (column(&|i| self.size(i)), column(&|i| p.weight(i) * p.b()[i].abs() * self.size(i)), squares)
             }
             _ => {
-                let squares = (0..p.rows()).map(|i| p.weight(i) * self.share(i).powi(2)).sum::<f64>();
+                let squares = sum_rows(p.rows(), |i| p.weight(i) * self.share(i).powi(2));
                 let second = column(&|i| self.share(i) * (p.weight(i) * self.share(i) + self.residual(i)));
                 (column(&|i| self.share(i)), second, squares + 2.0 * self.shared)
             }
@@ -191,7 +200,8 @@ impl<'p, 'a> Rounding<'p, 'a> {
 
     /// A bound of the error of the sum S.
     pub(crate) fn of_sum(&self) -> f64 {
-        (0..self.problem().rows()).map(|i| self.relative[i] * self.size(i)).sum::<f64>() + gamma(self.problem().rows() + 64) * self.sum
+        let n = self.problem().rows();
+        sum_rows(n, |i| self.relative[i] * self.size(i)) + gamma(n + 64) * self.sum
     }
 }
 

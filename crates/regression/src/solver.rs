@@ -14,6 +14,8 @@ use crate::certificate::certificate;
 use crate::facts::{Facts, Outcome};
 use crate::hessian::{Diagonal, Hessian, gram_in_passes, sampled_hessian};
 use crate::objective::{Loss, NoLoss, Point, column_norms, dense_hessian, no_loss};
+use crate::lagged::{Formed, Lagged};
+use crate::pilot::Pilot;
 use crate::problem::{Form, Link, Problem};
 use crate::start::{Start, candidates, shift_direction};
 use crate::unseen::unseen_directions;
@@ -84,6 +86,15 @@ pub struct Solution {
 const DENSE: usize = 1024;
 /// Passes over A that conjugate gradients take in a step, as a rule.
 const PASSES: f64 = 8.0;
+/// The same where passes are slow: from so many stored entries.
+const PASSES_OF_LARGE: f64 = 2.0;
+const LARGE: usize = 1 << 20;
+/// Passes from which a Gram matrix of a sample of rows is made instead of one of all.
+const SAMPLED_PASSES: f64 = 16.0;
+/// The gradient tolerance of a pilot, whose answer is but a start.
+const PILOT_TOLERANCE: f64 = 1e-5;
+/// How much of the gradient the first steps from a pilot's answer may leave.
+const NEAR: f64 = 1e-3;
 /// Steps, and products in each, after which conjugate gradients count as slow.
 const TRIED_STEPS: usize = 20;
 const TRIED_PRODUCTS: usize = 60;
@@ -143,10 +154,38 @@ impl Solver {
         }
         let norms = column_norms(problem);
         let loss = Loss::new(problem, &norms);
-        let (starts, overflow) = self.starts(&loss)?;
+        // A sample that is no problem (all its weights zero) is no pilot.
+        let pilot = Pilot::draw(problem, self.seed).ok().flatten();
+        let pilot = pilot.as_ref().and_then(|pilot| pilot.problem(problem).ok());
+        let of_pilot = pilot.as_ref().map(column_norms);
+        let pilot = pilot.as_ref().zip(of_pilot.as_deref()).map(|(problem, norms)| Loss::new(problem, norms));
+        let (run, overflow) = self.fit(&loss, pilot.as_ref(), &mut observer)?;
+        let Run { found: Minimum { x, point: Some(point), gradient, stop, iterations, trace, .. }, curvature, choice, course } = run else {
+            return Err(no_loss(&problem.reference_vector(), NoLoss::NotFinite));
+        };
+        let answer = Answer { course, x, point, gradient, curvature };
+        self.finish(&loss, answer, stop, iterations, trace, choice, overflow)
+    }
+
+    /// The best of the minimisations from all starts; and whether a given one was left because it overflows.
+    fn fit(
+        &self,
+        loss: &Loss<'_, '_>,
+        pilot: Option<&Loss<'_, '_>>,
+        observer: &mut impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(Run, bool), Error> {
+        if let Some(pilot) = pilot
+            && let Some((x, before)) = self.start_from(pilot, loss)
+        {
+            let run = self.minimise(loss, Some(pilot), x, &mut *observer)?;
+            if run.found.point.is_some() && run.found.trace.first().is_some_and(|first| *first <= before) {
+                return Ok((run, false));
+            }
+        }
+        let (starts, overflow) = self.starts(loss)?;
         let mut best: Option<Run> = None;
         for x in starts {
-            let run = self.minimise(&loss, self.choice(problem), x, &mut observer)?;
+            let run = self.minimise(loss, pilot, x, &mut *observer)?;
             let better = match (&best, &run.found.point) {
                 (Some(best), Some(point)) => best.found.point.as_ref().is_none_or(|least| point.loss() < least.loss()),
                 _ => true,
@@ -159,12 +198,30 @@ impl Solver {
                 break;
             }
         }
-        let Some(Run { found: Minimum { x, point: Some(point), gradient, stop, iterations, trace, .. }, curvature, choice, course }) = best
-        else {
-            return Err(no_loss(&problem.reference_vector(), NoLoss::NotFinite));
+        let Some(best) = best else { return Err(no_loss(&loss.problem.reference_vector(), NoLoss::NotFinite)) };
+        Ok((best, overflow))
+    }
+
+    /// The answer on the pilot's rows, and the logarithm of the loss on all rows that it has to be below: that at the given start, or at
+    /// the reference.
+    fn start_from(&self, pilot: &Loss<'_, '_>, loss: &Loss<'_, '_>) -> Option<(Vec<f64>, f64)> {
+        let rough = Solver { gradient_tolerance: self.gradient_tolerance.max(PILOT_TOLERANCE), ..self.clone() };
+        let (run, overflow) = rough.fit(pilot, None, &mut ignore_events).ok()?;
+        // A given start that overflows is left with a word, by the other way.
+        let x = Some(run.found.x).filter(|_| !overflow)?;
+        let before = match &self.start {
+            Start::Given(start) => {
+                let before = loss.evaluate(start).ok()?.loss();
+                if loss.evaluate(&x).ok()?.loss() >= before {
+                    return None;
+                }
+                before.ln()
+            }
+            Start::Zero if loss.problem.reference_given().is_some() => loss.evaluate(&vec![0.0; x.len()]).ok()?.loss().ln(),
+            // The sum of sinh has no inverse there.
+            _ => loss.data_at_reference().map_or(f64::INFINITY, ScaledValue::ln),
         };
-        let answer = Answer { course, x, point, gradient, curvature };
-        self.finish(&loss, answer, stop, iterations, trace, choice, overflow)
+        Some((x, before))
     }
 
     /// Fits many targets, the columns of `targets` (n x k), with one design. The problem's own target is not used.
@@ -232,8 +289,9 @@ impl Solver {
     /// By counts: what a Gram matrix costs in passes over A, against the passes that conjugate gradients take.
     fn choice(&self, problem: &Problem<'_>) -> Hessian {
         let d = problem.cols();
+        let passes = if problem.a().stored() < LARGE { PASSES } else { PASSES_OF_LARGE };
         match self.hessian {
-            Hessian::Auto if d > DENSE || gram_in_passes(problem.a()) > PASSES => Hessian::MatrixFree,
+            Hessian::Auto if d > DENSE || gram_in_passes(problem.a()) > passes => Hessian::MatrixFree,
             Hessian::Auto => Hessian::Exact,
             chosen => chosen,
         }
@@ -242,11 +300,12 @@ impl Solver {
     fn minimise(
         &self,
         loss: &Loss<'_, '_>,
-        choice: Hessian,
+        pilot: Option<&Loss<'_, '_>>,
         x: Vec<f64>,
         mut observer: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Run, Error> {
         let d = loss.problem.cols();
+        let choice = self.choice(loss.problem);
         let mut minimiser =
             Minimiser { gradient_tolerance: self.gradient_tolerance, max_iterations: self.max_iterations, ..Minimiser::default() };
         let (mut x, mut before) = (x, None);
@@ -256,12 +315,25 @@ impl Solver {
             let (most, steps) =
                 if try_out { (TRIED_PRODUCTS, TRIED_STEPS.min(self.max_iterations)) } else { (2 * d + 50, self.max_iterations) };
             let tried = Minimiser { max_iterations: steps, ..minimiser };
-            let found = tried.minimise_with(loss, &mut Krylov::new(Diagonal::default(), most), x, &mut observer)?;
-            // A start without a gradient may be a saddle, which only the Hessian shows.
-            let flat_start = found.stop == Stop::Gradient && found.iterations == 0;
-            let unfinished = flat_start || matches!(found.stop, Stop::Stalled | Stop::Iterations) && found.iterations < self.max_iterations;
+            let mut formed = None;
+            let found = if d <= DENSE {
+                let sample = (gram_in_passes(loss.problem.a()) > SAMPLED_PASSES).then(|| self.seed.split("preconditioner"));
+                let mut model = Krylov::new(Lagged::new(sample), most).with_roughest(if pilot.is_some() { NEAR } else { 0.1 });
+                let found = tried.minimise_with(loss, &mut model, x, &mut observer)?;
+                formed = model.into_curvature().into_formed().filter(|_| self.certify == Certify::Cheap);
+                found
+            } else {
+                tried.minimise_with(loss, &mut Krylov::new(Diagonal::default(), most), x, &mut observer)?
+            };
+            if let (Stop::Gradient, Some(point), Some(formed)) = (found.stop, &found.point, formed)
+                && formed.bounds(loss, point)
+            {
+                return Ok(Run { found, curvature: Known::Earlier(formed), choice, course: None });
+            }
+            // What is flat may be a saddle, which only the Hessian shows.
+            let unfinished = !matches!(found.stop, Stop::Observer | Stop::NoStart) && found.iterations < self.max_iterations;
             if !(try_out && unfinished) {
-                return Ok(Run { found, curvature: None, choice, course: None });
+                return Ok(Run { found, curvature: Known::Nothing, choice, course: None });
             }
             minimiser.max_iterations = self.max_iterations - found.iterations;
             x = found.x.clone();
@@ -274,10 +346,11 @@ impl Solver {
                 sampled_hessian(loss, point, self.seed.split_at("row sample", draw))
             };
             let found = minimiser.minimise_with(loss, &mut Dense::new(loss.column_norms.to_vec(), sampled), x, observer)?;
-            return Ok(Run { found, curvature: None, choice, course: None });
+            return Ok(Run { found, curvature: Known::Nothing, choice, course: None });
         }
         let mut model = Dense::new(loss.column_norms.to_vec(), dense_hessian);
         let mut found = minimiser.minimise_with(loss, &mut model, x.clone(), observer)?;
+        let choice = if before.is_some() && found.iterations == 0 { choice } else { Hessian::Exact };
         let course = match before {
             None => Some(Course { start: x, steps: found.whole_steps, held_back: found.iterations - found.whole_steps }),
             Some(before) => {
@@ -286,7 +359,7 @@ impl Solver {
                 None
             }
         };
-        Ok(Run { found, curvature: Some(model.hessian()), choice: Hessian::Exact, course })
+        Ok(Run { found, curvature: Known::Present(model.hessian()), choice, course })
     }
 
     fn finish(
@@ -300,8 +373,8 @@ impl Solver {
         overflow: bool,
     ) -> Result<Solution, Error> {
         let problem = loss.problem;
-        if answer.curvature.is_none() && problem.cols() <= DENSE {
-            answer.curvature = Some(loss.hessian(&answer.point));
+        if matches!(answer.curvature, Known::Nothing) && problem.cols() <= DENSE {
+            answer.curvature = Known::Present(loss.hessian(&answer.point));
         }
         let unseen = unseen_directions(loss, &answer)?;
         if let Some(unseen) = &unseen {
@@ -328,7 +401,7 @@ impl Problem<'_> {
         loss.evaluate(x).map_err(|reason| no_loss(x, reason))?;
         let Some(point) = loss.point(x) else { return Err(no_loss(x, NoLoss::NotFinite)) };
         let gradient = loss.gradient(&point);
-        let curvature = (self.cols() <= DENSE).then(|| loss.hessian(&point));
+        let curvature = if self.cols() <= DENSE { Known::Present(loss.hessian(&point)) } else { Known::Nothing };
         let answer = Answer { course: None, x: x.to_vec(), point, gradient, curvature };
         let unseen = unseen_directions(&loss, &answer)?;
         let facts = Facts::measure(&loss, &answer, unseen.as_ref(), certify, Status::Done, 0, Hessian::Exact)?;
@@ -349,7 +422,7 @@ impl Problem<'_> {
 struct Run {
     found: Minimum<Point>,
     /// The Hessian at its end, where it was formed.
-    curvature: Option<Mat<f64>>,
+    curvature: Known,
     /// How the Hessian was used at last.
     choice: Hessian,
     course: Option<Course>,
@@ -366,15 +439,34 @@ pub(crate) struct Course {
 }
 
 /// A point with its derivatives.
-#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// How it was come to, where all steps were made with the Hessian itself.
     pub(crate) course: Option<Course>,
     pub(crate) x: Vec<f64>,
     pub(crate) point: Point,
     pub(crate) gradient: Vec<f64>,
-    /// The Hessian, where it was formed.
-    pub(crate) curvature: Option<Mat<f64>>,
+    pub(crate) curvature: Known,
+}
+
+/// What is known of the Hessian at a point.
+pub(crate) enum Known {
+    /// It was not formed.
+    Nothing,
+    /// The matrix.
+    Present(Mat<f64>),
+    /// That of an earlier point, that bounds it.
+    Earlier(Formed),
+}
+
+impl Known {
+    /// The matrix that was formed, if any.
+    pub(crate) fn hessian(&self) -> Option<&Mat<f64>> {
+        match self {
+            Known::Nothing => None,
+            Known::Present(hessian) => Some(hessian),
+            Known::Earlier(formed) => Some(&formed.hessian),
+        }
+    }
 }
 
 impl Answer {

@@ -6,20 +6,21 @@ use certus_linalg::{Error, Mat};
 
 use crate::objective::Loss;
 use crate::problem::{Form, Link, Problem};
-use crate::solver::Answer;
+use crate::solver::{Answer, Known};
 
 /// Orthonormal directions along which the curvature is zero to rounding; `None` where there are none, or the Hessian was not formed.
 pub(crate) fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<f64>>, Error> {
-    let Some(h) = &answer.curvature else { return Ok(None) };
-    if loss.problem.ridge() > 0.0 {
-        // A ridge sees every direction, however little.
+    let Some(h) = answer.curvature.hessian() else { return Ok(None) };
+    let is_clear = matches!(&answer.curvature, Known::Earlier(formed) if formed.is_clear);
+    // A ridge sees every direction, however little.
+    if is_clear || loss.problem.ridge() > 0.0 {
         return Ok(None);
     }
     let d = h.nrows();
     // Relative to the terms that an entry is the sum of: what they cancel to is rounding.
-    let scales = loss.curvature_size(&answer.point).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
+    let scales = loss.curvature_size(&answer.point, h).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
     let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
-    if Cholesky::new("the Hessian", scaled.as_ref()).is_ok_and(|factor| (0..d).all(|j| factor.lower()[(j, j)].powi(2) > 1e-11)) {
+    if Cholesky::new("the Hessian", scaled.as_ref()).is_ok_and(|factor| has_clear_inverse(&factor)) {
         return Ok(None);
     }
     let eigen = symmetric_eigen(scaled.as_ref())?;
@@ -33,6 +34,11 @@ pub(crate) fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<
     // Flat here is not flat everywhere: the loss must not depend on them at all.
     let unseen = directions.col_iter().all(|v| is_unseen(loss.problem, &v.iter().copied().collect::<Vec<_>>()));
     Ok(unseen.then_some(directions))
+}
+
+/// Whether all pivots of a matrix with a diagonal of about 1 are far from rounding.
+pub(crate) fn has_clear_inverse(factor: &Cholesky) -> bool {
+    (0..factor.lower().nrows()).all(|j| factor.lower()[(j, j)].powi(2) > 1e-11)
 }
 
 /// Whether A v is zero to the rounding of v, or for the normalised exp without a row regulariser a constant: then the loss is the same at

@@ -1,9 +1,10 @@
 //! What is odd about a problem or its answer, but no failure.
 
-use certus_linalg::Mat;
+use certus_linalg::{Mat, Matrix};
 
 use crate::facts::Facts;
 use crate::problem::{Form, Link, Problem};
+use crate::rows::sum_rows;
 use crate::solver::Answer;
 
 /// Cancellation of a sum beyond which it is worth a word.
@@ -50,21 +51,23 @@ pub(crate) fn warnings(p: &Problem<'_>, answer: &Answer, facts: &Facts, unseen: 
     if p.form() == Form::Normalised && answer.point.kappa > NEAR_ZERO {
         warn("NearZeroNormaliser", format!("the terms of the sum of u cancel {:.1e} times", answer.point.kappa));
     }
-    let zero_rows = (0..p.rows()).filter(|&i| match p.a() {
-        certus_linalg::Matrix::Dense(a) => a.row(i).iter().all(|v| *v == 0.0),
-        certus_linalg::Matrix::Sparse(a) => a.row(i).1.iter().all(|v| *v == 0.0),
+    let zero_rows = sum_rows(p.rows(), |i| {
+        let values = match p.a() {
+            Matrix::Dense(a) => a.row(i),
+            Matrix::Sparse(a) => a.row(i).1,
+        };
+        f64::from(values.iter().all(|v| *v == 0.0))
     });
-    let zero_rows = zero_rows.count();
-    if zero_rows > 0 {
+    if zero_rows > 0.0 {
         warn("ZeroRows", format!("{zero_rows} rows of a are zero: x does not move them"));
     }
     if p.form() == Form::Plain {
-        let count = |below: f64| p.b().iter().filter(|b| **b < below).count();
+        let count = |below: f64| sum_rows(p.rows(), |i| f64::from(p.b()[i] < below));
         match p.link() {
-            Link::Exp if count(0.0) > 0 => {
+            Link::Exp if count(0.0) > 0.0 => {
                 warn("NegativeTargetsUnreachable", format!("{} targets are below 0, where exp never is", count(0.0)))
             }
-            Link::Cosh if count(1.0) > 0 => warn("TargetsBelowOne", format!("{} targets are below 1, where cosh never is", count(1.0))),
+            Link::Cosh if count(1.0) > 0.0 => warn("TargetsBelowOne", format!("{} targets are below 1, where cosh never is", count(1.0))),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{LltParams, cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, MatMut, MatRef, Par, Spec};
 
 use super::{Triangle, solve_triangular};
@@ -58,6 +59,14 @@ impl Cholesky {
         super::solve_triangular_vec(Triangle::Lower, self.lower(), &mut x);
         super::solve_triangular_vec(Triangle::Upper, self.lower().transpose(), &mut x);
         x
+    }
+
+    /// `L⁻¹`. Cost: d³/3 flops.
+    pub fn inverse_lower(&self) -> Mat<f64> {
+        let d = self.lower.nrows();
+        let mut inverse = Mat::zeros(d, d);
+        invert_lower_triangular(inverse.as_mut(), self.lower(), Par::Seq);
+        inverse
     }
 
     /// The inverse of `A`.

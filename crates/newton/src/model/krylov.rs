@@ -32,19 +32,25 @@ pub trait Curvature<O: Objective> {
 pub struct Krylov<C> {
     curvature: C,
     most: usize,
+    roughest: f64,
     indefinite: bool,
     first: Option<f64>,
 }
 
 impl<C> Krylov<C> {
-    /// At most `most` products a step.
+    /// At most `most` products a step; the first steps leave a residual of at most a tenth.
     pub fn new(curvature: C, most: usize) -> Self {
-        Krylov { curvature, most, indefinite: false, first: None }
+        Krylov { curvature, most, roughest: 0.1, indefinite: false, first: None }
+    }
+
+    /// The same with another largest relative residual: smaller where the start is so near that Newton's step is worth it.
+    pub fn with_roughest(self, roughest: f64) -> Self {
+        Krylov { roughest, ..self }
     }
 
     /// The curvature.
-    pub fn curvature(&self) -> &C {
-        &self.curvature
+    pub fn into_curvature(self) -> C {
+        self.curvature
     }
 }
 
@@ -65,7 +71,7 @@ impl<O: Objective, C: Curvature<O>> Model<O> for Krylov<C> {
         let (mut ss, mut sp, mut pp) = (0.0, 0.0, rz);
         let start = rz.max(0.0).sqrt();
         // The nearer to the end, the more exact: relative to the first gradient, so that no unit matters.
-        let enough = start * (start / *self.first.get_or_insert(start)).sqrt().clamp(1e-12, 0.1);
+        let enough = start * (start / *self.first.get_or_insert(start)).sqrt().clamp(1e-12, self.roughest);
         let finish = |s: Vec<f64>, hs: &[f64], ss: f64, limited: bool| {
             let decrease = (-dot(gradient, &s) - 0.5 * dot(&s, hs)).max(0.0);
             Ok(Step { step: s, decrease, length: f64::sqrt(ss), limited })
