@@ -115,7 +115,11 @@ impl Matrix<'_> {
                 }
             }
         };
-        if product.len() <= height { block((0, &mut product)) } else { product.par_chunks_mut(height).enumerate().for_each(block) }
+        if product.len() <= height {
+            block((0, &mut product))
+        } else {
+            product.par_chunks_mut(height).enumerate().for_each(block)
+        }
         product
     }
 

@@ -151,7 +151,7 @@ impl Matrix<'_> {
         assert!(x.len() == Matrix::cols(self) && kept.iter().all(|k| k.is_empty() || k.len() == n), "vectors that do not fit the matrix");
         let height = RowBlocks::new(*self).height;
         // So many rows that they are still in the first cache when they are added up.
-        let at_once = ((1 << 15) / (12 * self.stored().div_ceil(n.max(1))).max(1)).clamp(16, 512);
+        let at_once = ((1 << 15) / (12 * self.stored().div_ceil(n.max(1))).max(1)).clamp(16, 512).min(n.max(1));
         let block = |(first, mut kept): (usize, [&mut [f64]; K])| {
             let (mut part, mut z, mut results) = (vec![0.0; x.len()], vec![0.0; at_once], Vec::new());
             let end = n.min(first + height);

@@ -235,7 +235,7 @@ impl Facts {
         if !near.rows.exact && p.form() == Form::Plain && near.is_rough() {
             near.refine(loss, answer, &positive, &errors);
         }
-        if !near.rows.exact && certify == Certify::Cheap && near.is_rough() {
+        if !near.rows.exact && certify == Certify::Cheap && near.is_rough() && near.is_within(HOPELESS) {
             near = Near::new(loss, answer, &positive, &errors, Certify::Full);
         }
         let Near { rounding, decrement, lipschitz, .. } = near;
@@ -347,9 +347,13 @@ impl Near {
         self.centred.as_ref().unwrap_or(&self.rows)
     }
 
-    /// Whether better row norms could change what is proven.
+    /// Whether the row norms are too large to prove anything, or nearly so.
     fn is_rough(&self) -> bool {
-        self.lipschitz.is_none_or(|m| m.is_nan() || m * self.decrement > 0.4)
+        !self.is_within(0.4)
+    }
+
+    fn is_within(&self, most: f64) -> bool {
+        self.lipschitz.is_some_and(|m| m * self.decrement <= most)
     }
 }
 
@@ -405,6 +409,9 @@ fn half_unit(unit: f64) -> f64 {
 
 /// Columns up to which matrices are formed for facts alone.
 const FORMED: usize = 1024;
+
+/// M_* times the decrement beyond which exact row norms would not help either.
+const HOPELESS: f64 = 100.0;
 
 /// More than what numbers lose that are too small.
 const SMALLEST: f64 = 1e-290;

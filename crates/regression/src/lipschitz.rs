@@ -17,13 +17,13 @@ pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, roundin
         (Form::Normalised, Link::Exp | Link::Cosh) => third_derivative(p) * (2.0 * rows.largest()).powi(3),
         (Form::Plain, _) => {
             // lambda_max(Aᵀ diag(T ell) A, H) <= its trace, and <= the largest ratio where all rows have positive curvature.
-            let third = each_row(n, |i| third(p, point, ell, radius, i));
+            let third = each_row(n, |i| third(p, point, rounding, ell, radius, i));
             let trace = sum_rows(n, |i| third[i] * ell[i].powi(3));
             let ratio = max_rows(n, 0.0, |i| ratio(third[i], point, rounding, ell, i));
             trace.min(ratio) * (1.0 + 1e-9)
         }
         (Form::Rescaled, _) => {
-            let reached = reached(p, point, ell, radius);
+            let reached = reached(p, point, rounding, ell, radius);
             let omega = max_rows(n, 0.0, |i| p.weight(i));
             let nb = norm2(p.b());
             let sum_u = sum_rows(n, |i| reached[i].0);
@@ -39,7 +39,7 @@ pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, roundin
             3.0 * omega * first * second + third
         }
         (Form::Normalised, Link::Sinh) => {
-            let reached = reached(p, point, ell, radius);
+            let reached = reached(p, point, rounding, ell, radius);
             let omega = max_rows(n, 0.0, |i| p.weight(i));
             let change = sum_rows(n, |i| reached[i].1 * ell[i] * radius);
             let s0 = point.sum.abs() - rounding.of_sum() - change;
@@ -61,10 +61,9 @@ pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, roundin
 }
 
 /// A bound of the third derivative of row i of the plain form within the radius.
-fn third(p: &Problem<'_>, point: &Point, ell: &[f64], radius: f64, i: usize) -> f64 {
-    let (u, v) = reach(p.link(), point.z[i], ell[i] * radius, point.m);
-    let target = p.b()[i].abs();
-    p.weight(i) * v * (4.0 * u + if point.m == 0.0 { target } else { target * (-point.m).exp() })
+fn third(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64], radius: f64, i: usize) -> f64 {
+    let (u, v) = reach(p.link(), point, rounding, ell[i] * radius, i);
+    p.weight(i) * v * (4.0 * u + rounding.target(i))
 }
 
 /// What row i alone says of M_*: its third derivative over its curvature; infinite without one.
@@ -78,31 +77,34 @@ fn ratio(third: f64, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64], i:
 }
 
 /// The rows of the plain form that alone make M_* larger than this.
-pub(crate) fn rows_above(p: &Problem<'_>, point: &Point, rows: &RowNorms, rounding: &Rounding<'_, '_>, radius: f64, most: f64) -> Vec<usize> {
+pub(crate) fn rows_above(
+    p: &Problem<'_>,
+    point: &Point,
+    rows: &RowNorms,
+    rounding: &Rounding<'_, '_>,
+    radius: f64,
+    most: f64,
+) -> Vec<usize> {
     let ell = rows.all();
-    let above = |i: &usize| ratio(third(p, point, ell, radius, *i), point, rounding, ell, *i) > most;
+    let above = |i: &usize| ratio(third(p, point, rounding, ell, radius, *i), point, rounding, ell, *i) > most;
     par_blocks(p.rows(), BLOCK, |rows| rows.filter(above).collect::<Vec<_>>()).concat()
 }
 
 /// [`reach`] of each row.
-fn reached(p: &Problem<'_>, point: &Point, ell: &[f64], radius: f64) -> Vec<(f64, f64)> {
-    let of = |i: usize| reach(p.link(), point.z[i], ell[i] * radius, point.m);
+fn reached(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64], radius: f64) -> Vec<(f64, f64)> {
+    let of = |i: usize| reach(p.link(), point, rounding, ell[i] * radius, i);
     par_blocks(p.rows(), BLOCK, |rows| rows.map(of).collect::<Vec<_>>()).concat()
 }
 
-/// Upper bounds of |u| and |u'| within `move_by` of z, times e^-m.
-fn reach(link: Link, z: f64, move_by: f64, m: f64) -> (f64, f64) {
-    let up = 1.0 + 1e-12;
+/// Upper bounds of |u_i| and |u'_i|, times e^-m, where z_i moves by at most `by`.
+fn reach(link: Link, point: &Point, rounding: &Rounding<'_, '_>, by: f64, i: usize) -> (f64, f64) {
+    let up = 1.0 + rounding.relative[i];
+    let (u, v) = (point.u[i].abs() * up, point.v()[i].abs() * up);
+    // Up to 1: e^t <= 1 + t + t², cosh t <= 1 + t², sinh t <= t + t².
+    let (exp, cosh, sinh) = if by <= 1.0 { (1.0 + by + by * by, 1.0 + by * by, by + by * by) } else { (by.exp(), by.cosh(), by.sinh()) };
+    let rounded = 1.0 + 1e-12;
     match link {
-        Link::Exp => {
-            let u = (z + move_by - m).exp() * up;
-            (u, u)
-        }
-        Link::Cosh | Link::Sinh => {
-            let far = z.abs() + move_by;
-            let (grow, fall) = ((far - m).exp(), (-far - m).exp());
-            let (cosh, sinh) = (0.5 * (grow + fall) * up, 0.5 * grow * up);
-            if link == Link::Cosh { (cosh, sinh) } else { (sinh, cosh) }
-        }
+        Link::Exp => (u * exp * rounded, v * exp * rounded),
+        Link::Cosh | Link::Sinh => ((u * cosh + v * sinh) * rounded, (v * cosh + u * sinh) * rounded),
     }
 }

@@ -59,10 +59,15 @@ impl Positive {
             Cholesky::new("the Hessian less its least eigenvalue", shifted(&less).as_ref()).is_ok().then_some(nearly * least)
         };
         let mut positive = Positive { scales, factor, inverse_lower: Mat::zeros(0, 0), excess: 0.0, least: 0.0, largest_inverse: 0.0 };
-        let (inverse_lower, iterated) = rayon::join(
-            || positive.factor.inverse_lower(),
-            || (d > ALL_EIGENVALUES).then(|| positive.inverse_iteration()).map(|least| (least, proven(least, 0.9))),
-        );
+        let (inverse_lower, iterated) = if d <= ALL_EIGENVALUES {
+            (positive.factor.inverse_lower(), None)
+        } else {
+            let iterated = || {
+                let least = positive.inverse_iteration();
+                Some((least, proven(least, 0.9)))
+            };
+            rayon::join(|| positive.factor.inverse_lower(), iterated)
+        };
         positive.inverse_lower = inverse_lower;
         let of_scaled = (0..d).map(|j| (positive.deviation(j) * positive.scales[j]).powi(2)).sum::<f64>();
         positive.excess = shift * of_scaled;
@@ -178,7 +183,8 @@ impl Positive {
     /// The square root of entry j of the diagonal of H⁻¹.
     pub(crate) fn deviation(&self, j: usize) -> f64 {
         let d = self.scales.len();
-        norm2(&self.inverse_lower.col(j).try_as_col_major().map_or_else(|| vec![f64::INFINITY; d], |c| c.as_slice()[j..].to_vec())) / self.scales[j]
+        norm2(&self.inverse_lower.col(j).try_as_col_major().map_or_else(|| vec![f64::INFINITY; d], |c| c.as_slice()[j..].to_vec()))
+            / self.scales[j]
     }
 
     /// The least eigenvalue of H, from the largest of its inverse, which scaling does not spoil.

@@ -25,7 +25,7 @@ pub(crate) struct Rounding<'p, 'a> {
     terms: Vec<f64>,
     of_term: f64,
     /// A bound of the errors of u_i and u'_i relative to their sizes.
-    relative: Vec<f64>,
+    pub(crate) relative: Vec<f64>,
     /// The relative error of what contains a sum over the rows.
     of_sums: f64,
     /// Sum of all sizes, and that over |S|.
@@ -58,8 +58,20 @@ impl<'p, 'a> Rounding<'p, 'a> {
         let relative = each_row(n, |i| grown(of_term * terms[i] + shifted(i)) + 8.0 * UNIT);
         let of_sums = 8.0 * max_abs(&relative) + 4.0 * gamma(chain(n));
         let target_scale = (-point.m).exp();
-        let mut rounding =
-            Rounding { loss: *loss, point, x: &answer.x, target_scale, terms, of_term, relative, of_sums, sum: 0.0, kappa: 0.0, shared: 0.0, of_rows: Vec::new() };
+        let mut rounding = Rounding {
+            loss: *loss,
+            point,
+            x: &answer.x,
+            target_scale,
+            terms,
+            of_term,
+            relative,
+            of_sums,
+            sum: 0.0,
+            kappa: 0.0,
+            shared: 0.0,
+            of_rows: Vec::new(),
+        };
         rounding.sum = sum_rows(n, |i| rounding.size(i));
         rounding.kappa = rounding.sum / point.sum.abs();
         rounding.shared = rounding.shared();
@@ -82,7 +94,7 @@ impl<'p, 'a> Rounding<'p, 'a> {
     }
 
     /// The target in the unit of u.
-    fn target(&self, i: usize) -> f64 {
+    pub(crate) fn target(&self, i: usize) -> f64 {
         self.problem().b()[i].abs() * self.target_scale
     }
 

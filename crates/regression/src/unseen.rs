@@ -18,7 +18,8 @@ pub(crate) fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<
     }
     let d = h.nrows();
     // Relative to the terms that an entry is the sum of: what they cancel to is rounding.
-    let scales = loss.curvature_size(&answer.point, h).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
+    let scales =
+        loss.curvature_size(&answer.point, h).into_iter().map(f64::sqrt).map(|s| if s > 0.0 { s } else { 1.0 }).collect::<Vec<_>>();
     let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / (scales[i] * scales[j]));
     if Cholesky::new("the Hessian", scaled.as_ref()).is_ok_and(|factor| has_clear_inverse(&factor)) {
         return Ok(None);

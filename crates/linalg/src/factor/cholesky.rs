@@ -27,6 +27,12 @@ impl Cholesky {
         let d = a.nrows();
         let mut lower = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { 0.0 });
         super::require_finite("Cholesky factorisation", lower.as_ref())?;
+        if d <= SMALL {
+            return match factor_by_columns(&mut lower) {
+                Ok(()) => Ok(Cholesky { lower }),
+                Err(row) => Err(Error::NotPositiveDefinite { matrix: name.to_owned(), row }),
+            };
+        }
         let params = Spec::<LltParams, f64>::default();
         let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(d, Par::Seq, params));
         cholesky_in_place(lower.as_mut(), Default::default(), Par::Seq, MemStack::new(&mut memory), params).map_err(
@@ -65,6 +71,16 @@ impl Cholesky {
     pub fn inverse_lower(&self) -> Mat<f64> {
         let d = self.lower.nrows();
         let mut inverse = Mat::zeros(d, d);
+        if d <= SMALL {
+            for j in 0..d {
+                inverse[(j, j)] = 1.0 / self.lower[(j, j)];
+                for i in j + 1..d {
+                    let sum = (j..i).fold(0.0, |sum, k| sum + self.lower[(i, k)] * inverse[(k, j)]);
+                    inverse[(i, j)] = -sum / self.lower[(i, i)];
+                }
+            }
+            return inverse;
+        }
         invert_lower_triangular(inverse.as_mut(), self.lower(), Par::Seq);
         inverse
     }
@@ -80,4 +96,24 @@ impl Cholesky {
     pub fn log_determinant(&self) -> f64 {
         2.0 * (0..self.lower.nrows()).map(|i| self.lower[(i, i)].ln()).sum::<f64>()
     }
+}
+
+/// Order up to which plain loops are the faster way.
+const SMALL: usize = 16;
+
+/// Replaces the lower triangle by its factor; or the row at which it fails.
+fn factor_by_columns(a: &mut Mat<f64>) -> Result<(), usize> {
+    let d = a.nrows();
+    for j in 0..d {
+        let pivot = (0..j).fold(a[(j, j)], |pivot, k| pivot - a[(j, k)] * a[(j, k)]);
+        if pivot.is_nan() || pivot <= 0.0 {
+            return Err(j);
+        }
+        let root = pivot.sqrt();
+        a[(j, j)] = root;
+        for i in j + 1..d {
+            a[(i, j)] = (0..j).fold(a[(i, j)], |entry, k| entry - a[(i, k)] * a[(j, k)]) / root;
+        }
+    }
+    Ok(())
 }

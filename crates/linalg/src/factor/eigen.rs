@@ -71,6 +71,9 @@ fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Result<Vec<f
     let d = a.nrows();
     let lower = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { a[(j, i)] });
     super::require_finite("symmetric eigendecomposition", lower.as_ref())?;
+    if d <= JACOBI {
+        return Ok(by_jacobi(lower, vectors));
+    }
     let want = if vectors.is_some() { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
     let params = Spec::<SelfAdjointEvdParams, f64>::default();
     let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(d, want, Par::Seq, params));
@@ -78,4 +81,54 @@ fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Result<Vec<f
     self_adjoint_evd(lower.as_ref(), values.as_mut(), vectors.map(|v| v.as_mut()), Par::Seq, MemStack::new(&mut memory), params)
         .map_err(|_| Error::NoConvergence { what: "symmetric eigendecomposition", rows: d, cols: d })?;
     Ok(values.column_vector().iter().copied().collect())
+}
+
+/// Order up to which Jacobi's rotations are the faster way.
+const JACOBI: usize = 8;
+
+/// By rotations of pairs, in cyclic order, until no off-diagonal entry is above rounding.
+///
+/// Source: Golub, Van Loan, Matrix Computations, section 8.5.
+fn by_jacobi(mut a: Mat<f64>, vectors: Option<&mut Mat<f64>>) -> Vec<f64> {
+    const SWEEPS: usize = 30;
+    let d = a.nrows();
+    let mut v = Mat::<f64>::identity(d, d);
+    for _ in 0..SWEEPS {
+        let mut rotated = false;
+        for q in 1..d {
+            for p in 0..q {
+                let off = a[(p, q)];
+                if off == 0.0 || off.abs() <= 0.25 * f64::EPSILON * a[(p, p)].abs().sqrt() * a[(q, q)].abs().sqrt() {
+                    continue;
+                }
+                rotated = true;
+                let theta = 0.5 * (a[(q, q)] - a[(p, p)]) / off;
+                let t = theta.signum() / (theta.abs() + (1.0 + theta * theta).sqrt());
+                let c = 1.0 / (1.0 + t * t).sqrt();
+                let s = t * c;
+                for k in 0..d {
+                    let (kp, kq) = (a[(k, p)], a[(k, q)]);
+                    (a[(k, p)], a[(k, q)]) = (c * kp - s * kq, s * kp + c * kq);
+                }
+                for k in 0..d {
+                    let (pk, qk) = (a[(p, k)], a[(q, k)]);
+                    (a[(p, k)], a[(q, k)]) = (c * pk - s * qk, s * pk + c * qk);
+                    let (kp, kq) = (v[(k, p)], v[(k, q)]);
+                    (v[(k, p)], v[(k, q)]) = (c * kp - s * kq, s * kp + c * kq);
+                }
+                (a[(p, q)], a[(q, p)]) = (0.0, 0.0);
+            }
+        }
+        if !rotated {
+            break;
+        }
+    }
+    let mut order = (0..d).collect::<Vec<_>>();
+    order.sort_by(|i, j| a[(*i, *i)].total_cmp(&a[(*j, *j)]));
+    if let Some(vectors) = vectors {
+        for (j, &from) in order.iter().enumerate() {
+            vectors.col_mut(j).copy_from(v.col(from));
+        }
+    }
+    order.into_iter().map(|j| a[(j, j)]).collect()
 }
