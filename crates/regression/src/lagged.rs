@@ -14,10 +14,10 @@ use crate::problem::Form;
 use crate::rows::{each_row, max_rows, sum_rows};
 use crate::unseen::has_clear_inverse;
 
-/// Products in a step from which the factor is too old.
-const OLD: usize = 12;
-/// Rows of a sample for each column, and one row in so many at least.
-const ROWS_A_COLUMN: usize = 40;
+/// Products in a step beyond which the factor is too old: of all rows, and of a sample.
+const OLD: [usize; 2] = [12, 25];
+/// Rows of a sample for each column, and one row in so many at least: what is left to conjugate gradients is a condition of about 10.
+const ROWS_A_COLUMN: usize = 12;
 const ONE_IN: usize = 16;
 /// What of a row's chance is the same for all; the rest goes with its curvature.
 const EVEN: f64 = 0.25;
@@ -59,9 +59,15 @@ pub(crate) fn lag(now: &[f64], errors: &[f64], earlier: &[f64]) -> f64 {
     max_rows(now.len(), 0.0, |i| (1.0 - (now[i] - errors[i]) / earlier[i]) + 4.0 * f64::EPSILON)
 }
 
+fn sample_size(n: usize, d: usize) -> usize {
+    (n / ONE_IN).max(ROWS_A_COLUMN * d)
+}
+
 impl Lagged {
-    /// With all rows, or a sample of them.
-    pub(crate) fn new(sample: Option<Seed>) -> Self {
+    /// With all rows, or a sample of them, where that is less than half of them.
+    pub(crate) fn new(loss: &Loss<'_, '_>, sample: Option<Seed>) -> Self {
+        let (n, d) = (loss.problem.rows(), loss.problem.cols());
+        let sample = sample.filter(|_| sample_size(n, d) <= n / 2);
         Lagged { sample, scales: Vec::new(), factor: None, formed: None, old: true }
     }
 
@@ -76,7 +82,7 @@ impl Lagged {
         let n = h.len();
         let Some(seed) = self.sample else { return each_row(n, |i| h[i].max(0.0)) };
         let mean = sum_rows(n, |i| h[i].max(0.0)) / n as f64;
-        let even = ((n / ONE_IN).max(ROWS_A_COLUMN * self.scales.len()) as f64 / n as f64).min(1.0);
+        let even = sample_size(n, self.scales.len()) as f64 / n as f64;
         let key = seed.key("rows of the preconditioner");
         each_row(n, |i| {
             let chance = (even * (EVEN + (1.0 - EVEN) * h[i].max(0.0) / mean)).min(1.0);
@@ -117,6 +123,6 @@ impl Curvature<Loss<'_, '_>> for Lagged {
     }
 
     fn took(&mut self, products: usize) {
-        self.old |= products > OLD;
+        self.old |= products > OLD[usize::from(self.sample.is_some())];
     }
 }

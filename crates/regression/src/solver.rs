@@ -85,7 +85,7 @@ pub struct Solution {
 /// Columns up to which the Hessian is formed.
 const DENSE: usize = 1024;
 /// Passes over A that conjugate gradients take in a step, as a rule.
-const PASSES: f64 = 8.0;
+const PASSES: f64 = 4.0;
 /// The same where passes are slow: from so many stored entries.
 const PASSES_OF_LARGE: f64 = 2.0;
 const LARGE: usize = 1 << 20;
@@ -318,7 +318,7 @@ impl Solver {
             let mut formed = None;
             let found = if d <= DENSE {
                 let sample = (gram_in_passes(loss.problem.a()) > SAMPLED_PASSES).then(|| self.seed.split("preconditioner"));
-                let mut model = Krylov::new(Lagged::new(sample), most).with_roughest(if pilot.is_some() { NEAR } else { 0.1 });
+                let mut model = Krylov::new(Lagged::new(loss, sample), most).with_roughest(if pilot.is_some() { NEAR } else { 0.1 });
                 let found = tried.minimise_with(loss, &mut model, x, &mut observer)?;
                 formed = model.into_curvature().into_formed().filter(|_| self.certify == Certify::Cheap);
                 found
