@@ -14,7 +14,8 @@ pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, roundin
     let n = p.rows();
     let ell = rows.all();
     let bound = match (p.form(), p.link()) {
-        (Form::Normalised, Link::Exp | Link::Cosh) => third_derivative(p) * (2.0 * rows.largest()).powi(3),
+        (Form::Normalised, Link::Exp) => everywhere(p, rows).min(softmax(p, point, rows, rounding, radius)),
+        (Form::Normalised, Link::Cosh) => everywhere(p, rows),
         (Form::Plain, _) => {
             // lambda_max(Aᵀ diag(T ell) A, H) <= its trace, and <= the largest ratio where all rows have positive curvature.
             let third = each_row(n, |i| third(p, point, rounding, ell, radius, i));
@@ -60,6 +61,40 @@ pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, roundin
     Some(bound * (1.0 + 1e-9)).filter(|b| b.is_finite())
 }
 
+/// Theorem 7: at every x, from cumulants.
+fn everywhere(p: &Problem<'_>, rows: &RowNorms) -> f64 {
+    third_derivative(p) * (2.0 * rows.largest()).powi(3)
+}
+
+/// The normalised exp on the ball, where the shares f are small: much less than [`everywhere`].
+///
+/// Along y = A d, with t = y - fᵀy and the moments μ2, μ3 of t: `f' = f t`, `f'' = f (t² - μ2)`, `f''' = f (t³ - 3 t μ2 - μ3)`, so that the
+/// third derivative of `½ Σ ω (f - b)²` is `Σ ω (3 f² t (t² - μ2) + (f - b) f (t³ - 3 t μ2 - μ3))`. At x, |t_i| is at most ell_i, the norm
+/// of row i less the mean row. On the ball f_i grows by at most e^(ell_i radius), because the mean of e^δ is at least 1 where that of δ is
+/// 0, and falls by at most e^-((ell_i + ell_max) radius), which bounds the changes of f and of the mean of y.
+fn softmax(p: &Problem<'_>, point: &Point, rows: &RowNorms, rounding: &Rounding<'_, '_>, radius: f64) -> f64 {
+    let (n, ell, largest) = (p.rows(), rows.all(), rows.largest());
+    let rounded = 4.0 * rounding.of_sums;
+    let share = |i: usize| (1.0 + rounded) * point.u[i] / point.sum;
+    let change = |i: usize| grown((ell[i] + largest) * radius) - 1.0 + rounded;
+    let mean = sum_rows(n, |i| share(i) * change(i) * ell[i]);
+    let f = each_row(n, |i| share(i) * grown(ell[i] * radius));
+    let tau = |i: usize| ell[i] + mean;
+    let second = sum_rows(n, |i| f[i] * tau(i).powi(2));
+    let third = sum_rows(n, |i| f[i] * tau(i).powi(3));
+    let of_row = |i: usize| {
+        let (f, t) = (f[i], tau(i));
+        let residual = (point.u[i] / point.sum - p.b()[i]).abs() + share(i) * change(i);
+        p.weight(i) * f * (3.0 * f * t * (t * t + second) + residual * (t.powi(3) + 3.0 * t * second + third))
+    };
+    sum_rows(n, of_row)
+}
+
+/// An upper bound of e^t for t >= 0.
+fn grown(t: f64) -> f64 {
+    if t <= 1.0 { 1.0 + t + t * t } else { t.exp() }
+}
+
 /// A bound of the third derivative of row i of the plain form within the radius.
 fn third(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64], radius: f64, i: usize) -> f64 {
     let (u, v) = reach(p.link(), point, rounding, ell[i] * radius, i);
@@ -100,11 +135,11 @@ fn reached(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f
 fn reach(link: Link, point: &Point, rounding: &Rounding<'_, '_>, by: f64, i: usize) -> (f64, f64) {
     let up = 1.0 + rounding.relative[i];
     let (u, v) = (point.u[i].abs() * up, point.v()[i].abs() * up);
-    // Up to 1: e^t <= 1 + t + t², cosh t <= 1 + t², sinh t <= t + t².
-    let (exp, cosh, sinh) = if by <= 1.0 { (1.0 + by + by * by, 1.0 + by * by, by + by * by) } else { (by.exp(), by.cosh(), by.sinh()) };
+    // Up to 1: cosh t <= 1 + t², sinh t <= t + t².
+    let (cosh, sinh) = if by <= 1.0 { (1.0 + by * by, by + by * by) } else { (by.cosh(), by.sinh()) };
     let rounded = 1.0 + 1e-12;
     match link {
-        Link::Exp => (u * exp * rounded, v * exp * rounded),
+        Link::Exp => (u * grown(by) * rounded, v * grown(by) * rounded),
         Link::Cosh | Link::Sinh => ((u * cosh + v * sinh) * rounded, (v * cosh + u * sinh) * rounded),
     }
 }

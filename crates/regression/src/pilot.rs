@@ -7,6 +7,7 @@ use certus_linalg::Matrix;
 use certus_numeric::seed::{hash64, unit_interval};
 use certus_numeric::sum::{max_abs, par_blocks};
 use certus_numeric::{Array, Csr, Seed};
+use rayon::prelude::*;
 
 use crate::Error;
 use crate::problem::{Form, Problem};
@@ -57,16 +58,28 @@ impl Pilot {
             return Ok(None);
         }
         let a = match p.a() {
-            Matrix::Dense(a) => Sample::Dense(Array::matrix(rows.len(), d, rows.iter().flat_map(|&i| a.row(i)).copied().collect())?),
+            Matrix::Dense(a) => {
+                let mut values = vec![0.0; rows.len() * d];
+                values.par_chunks_mut(d).zip(&rows).for_each(|(row, &i)| row.copy_from_slice(a.row(i)));
+                Sample::Dense(Array::matrix(rows.len(), d, values)?)
+            }
             Matrix::Sparse(a) => {
-                let (mut pointers, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
-                for &i in &rows {
-                    let (columns, entries) = a.row(i);
-                    indices.extend_from_slice(columns);
-                    values.extend_from_slice(entries);
-                    pointers.push(indices.len());
-                }
-                Sample::Sparse(Csr::new(rows.len(), d, pointers, indices, values)?)
+                let blocks = par_blocks(rows.len(), BLOCK, |block| {
+                    let (mut indices, mut values) = (Vec::new(), Vec::new());
+                    for &i in &rows[block] {
+                        let (columns, entries) = a.row(i);
+                        indices.extend_from_slice(columns);
+                        values.extend_from_slice(entries);
+                    }
+                    (indices, values)
+                });
+                let (indices, values): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+                let ends = rows.iter().scan(0, |end, &i| {
+                    *end += a.indptr()[i + 1] - a.indptr()[i];
+                    Some(*end)
+                });
+                let pointers = std::iter::once(0).chain(ends).collect();
+                Sample::Sparse(Csr::new(rows.len(), d, pointers, indices.concat(), values.concat())?)
             }
         };
         // The sum of u over the sample is that share of the one over all: the targets of the forms with a sum are so much larger, and the

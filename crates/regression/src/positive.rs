@@ -26,7 +26,7 @@ pub(crate) struct Positive {
 /// Columns up to which the least eigenvalue comes from all of them.
 const ALL_EIGENVALUES: usize = 128;
 /// Inverse iterations beyond.
-const INVERSE_ITERATIONS: usize = 12;
+const INVERSE_ITERATIONS: usize = 8;
 
 impl Positive {
     /// By a Cholesky factorisation of `H - c I` in scaled variables (Rump 2006), half of c for what it has to cover, half for the error

@@ -27,7 +27,7 @@ pub(crate) struct Rounding<'p, 'a> {
     /// A bound of the errors of u_i and u'_i relative to their sizes.
     pub(crate) relative: Vec<f64>,
     /// The relative error of what contains a sum over the rows.
-    of_sums: f64,
+    pub(crate) of_sums: f64,
     /// Sum of all sizes, and that over |S|.
     sum: f64,
     kappa: f64,

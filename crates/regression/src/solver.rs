@@ -96,7 +96,7 @@ const PILOT_TOLERANCE: f64 = 1e-5;
 /// How much of the gradient the first steps from a pilot's answer may leave.
 const NEAR: f64 = 1e-3;
 /// Steps, and products in each, after which conjugate gradients count as slow.
-const TRIED_STEPS: usize = 20;
+const TRIED_STEPS: usize = 50;
 const TRIED_PRODUCTS: usize = 60;
 /// Entries of a problem up to which several starts are followed to their ends.
 const SMALL: usize = 1 << 17;

@@ -5,5 +5,6 @@ mod cases;
 mod certificates;
 mod facts;
 mod hostile;
+mod large;
 mod properties;
 mod support;
