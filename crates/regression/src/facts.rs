@@ -29,7 +29,7 @@ pub struct Facts {
     pub cols: usize,
     /// Directions of x that the loss sees.
     pub rank: usize,
-    /// Steps that were taken or refused.
+    /// Steps on all rows that were taken or refused.
     pub iterations: usize,
     /// How the run ended.
     pub status: Status,
@@ -215,7 +215,7 @@ impl Facts {
         let errors = Rounding::new(loss, answer);
         // A Hessian of an earlier point is exact for the rows that it was formed of: what they have lost since is taken off.
         let (of_hessian, lag) = match &answer.curvature {
-            Known::Earlier(formed) => (vec![0.0; d], lag(&point.rows.h, &errors.of_rows, &formed.rows)),
+            Known::Earlier(formed) => (vec![0.0; d], lag(&point.rows.h, |i| errors.of_row_curvature(i), &formed.rows)),
             _ => (errors.of_hessian(), 0.0),
         };
         let positive = Positive::prove(h.as_ref(), &loss.curvature_size(point, hessian), &of_hessian, p.rows());
@@ -299,7 +299,7 @@ impl Facts {
         let trace = (0..h.nrows()).map(|j| h[(j, j)]).sum::<f64>();
         let ours = lipschitz.log10() + 1.5 * trace.log10() + unit * std::f64::consts::LOG10_E;
         let weights = (0..p.rows()).map(|i| p.weight(i)).fold(4.0, f64::max);
-        let r = norm2(p.a().values()).max(norm2(&answer.x)).max(norm2(p.b())).max(max_abs(&answer.point.z)).max(weights);
+        let r = norm2(p.a().values()).max(norm2(&answer.x)).max(norm2(p.b())).max(answer.point.largest).max(weights);
         let generic = 20.0 * r * r * std::f64::consts::LOG10_E;
         if ours.is_finite() && generic.is_finite() {
             self.lipschitz_log10 = Some((ours, generic));

@@ -7,7 +7,7 @@ use crate::objective::Point;
 use crate::positive::RowNorms;
 use crate::problem::{Form, Link, Problem};
 use crate::rounding::Rounding;
-use crate::rows::{BLOCK, each_row, max_rows, sum_rows};
+use crate::rows::{BLOCK, each_row, max_rows, sum_and_max, sum_rows};
 
 /// M_* on the ball of this radius in the norm of the Hessian; `None` where it cannot be bounded.
 pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, rounding: &Rounding<'_, '_>, radius: f64) -> Option<f64> {
@@ -18,9 +18,11 @@ pub(crate) fn lipschitz(p: &Problem<'_>, point: &Point, rows: &RowNorms, roundin
         (Form::Normalised, Link::Cosh) => everywhere(p, rows),
         (Form::Plain, _) => {
             // lambda_max(Aᵀ diag(T ell) A, H) <= its trace, and <= the largest ratio where all rows have positive curvature.
-            let third = each_row(n, |i| third(p, point, rounding, ell, radius, i));
-            let trace = sum_rows(n, |i| third[i] * ell[i].powi(3));
-            let ratio = max_rows(n, 0.0, |i| ratio(third[i], point, rounding, ell, i));
+            let of_row = |i: usize| {
+                let third = third(p, point, rounding, ell, radius, i);
+                (third * ell[i].powi(3), ratio(third, point, rounding, ell, i))
+            };
+            let (trace, ratio) = sum_and_max(n, of_row);
             trace.min(ratio) * (1.0 + 1e-9)
         }
         (Form::Rescaled, _) => {
@@ -103,7 +105,7 @@ fn third(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64
 
 /// What row i alone says of M_*: its third derivative over its curvature; infinite without one.
 fn ratio(third: f64, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64], i: usize) -> f64 {
-    let theta = point.rows.h[i] - rounding.of_rows[i];
+    let theta = point.rows.h[i] - rounding.of_row_curvature(i);
     match (third > 0.0, theta > 0.0) {
         (false, _) => 0.0,
         (true, true) => third * ell[i] / theta,
@@ -133,7 +135,7 @@ fn reached(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f
 
 /// Upper bounds of |u_i| and |u'_i|, times e^-m, where z_i moves by at most `by`.
 fn reach(link: Link, point: &Point, rounding: &Rounding<'_, '_>, by: f64, i: usize) -> (f64, f64) {
-    let up = 1.0 + rounding.relative[i];
+    let up = 1.0 + rounding.relative(i);
     let (u, v) = (point.u[i].abs() * up, point.v()[i].abs() * up);
     // Up to 1: cosh t <= 1 + t², sinh t <= t + t².
     let (cosh, sinh) = if by <= 1.0 { (1.0 + by * by, by + by * by) } else { (by.cosh(), by.sinh()) };

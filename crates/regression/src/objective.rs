@@ -31,7 +31,7 @@ const FAR: f64 = 30.0;
 /// Everything kept of one point x.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Point {
-    /// A x + offset.
+    /// A x + offset; empty where nothing needs it: in the plain form without a scale and a row regulariser.
     pub(crate) z: Vec<f64>,
     /// u(z) e^-m.
     pub(crate) u: Vec<f64>,
@@ -41,6 +41,8 @@ pub(crate) struct Point {
     pub(crate) m: f64,
     /// The largest entry of z (exp), of |z| (cosh, sinh).
     top: f64,
+    /// The largest |z|.
+    pub(crate) largest: f64,
     /// Sum of u e^-m.
     pub(crate) sum: f64,
     /// Sum of |u| over |sum of u|: by how much the terms cancel.
@@ -207,7 +209,7 @@ impl<'p, 'a> Loss<'p, 'a> {
         let target_scale = (-m).exp();
         let squares = sum_rows(z.len(), |i| p.weight(i) * residual(p.form(), u[i], p.b()[i], sum, target_scale).powi(2));
         let of_rows = if p.has_row_reg() { sum_rows(z.len(), |i| p.row_reg_squared(i) * (z[i] - p.centre(i)).powi(2)) } else { 0.0 };
-        let point = Point { z, u, v, m, top, sum, kappa, ..Point::default() };
+        let point = Point { z, u, v, m, top, largest, sum, kappa, ..Point::default() };
         self.with_loss(point, x, squares, of_rows).ok_or(NoLoss::NotFinite)
     }
 
@@ -229,7 +231,8 @@ impl<'p, 'a> Loss<'p, 'a> {
     fn plain_point(&self, x: &[f64]) -> Option<Point> {
         let (p, n) = (self.problem, self.problem.rows());
         let (link, b, has_row_reg) = (p.link(), p.b(), p.has_row_reg());
-        let (mut z, mut u, mut v) = (vec![0.0; n], vec![0.0; n], vec![0.0; if link == Link::Exp { 0 } else { n }]);
+        let (mut z, mut u) = (vec![0.0; if has_row_reg { n } else { 0 }], vec![0.0; n]);
+        let mut v = vec![0.0; if link == Link::Exp { 0 } else { n }];
         let (mut g, mut h) = (vec![0.0; n], vec![0.0; n]);
         let block = |first: usize, now: &mut [f64], [z, u, v, g, h]: [&mut [f64]; 5]| {
             let mut found = PlainRows { top: f64::NEG_INFINITY, largest: 0.0, squares: 0.0, of_rows: 0.0, size: 0.0 };
@@ -238,8 +241,10 @@ impl<'p, 'a> Loss<'p, 'a> {
                 found.largest = found.largest.max(z.abs());
                 found.top = found.top.max(*z);
             }
-            z.copy_from_slice(now);
-            powers_into(link, z, 0.0, u, v);
+            if has_row_reg {
+                z.copy_from_slice(now);
+            }
+            powers_into(link, now, 0.0, u, v);
             let v = if link == Link::Exp { &*u } else { &*v };
             for k in 0..now.len() {
                 let i = first + k;
@@ -265,7 +270,7 @@ impl<'p, 'a> Loss<'p, 'a> {
             return None;
         }
         let rows = RowDerivatives { g, h, size, ..RowDerivatives::default() };
-        let point = Point { z, u, v, top, rows, gradient: Some(gradient), ..Point::default() };
+        let point = Point { z, u, v, top, largest, rows, gradient: Some(gradient), ..Point::default() };
         self.with_loss(point, x, squares, of_rows)
     }
 
@@ -512,7 +517,8 @@ impl Objective for Loss<'_, '_> {
         if !gradient.iter().enumerate().all(within) {
             return false;
         }
-        let sizes = self.problem.a().transpose_times(&point.rows.g.iter().map(|g| g.abs()).collect::<Vec<_>>());
+        let g = &point.rows.g;
+        let sizes = self.problem.a().transpose_times(&each_row(g.len(), |i| g[i].abs()));
         max_abs(gradient) <= tolerance * ((-self.log_unit(point)).exp() + max_abs(&sizes))
     }
 

@@ -3,7 +3,6 @@
 //! An error of z moves u by v and v by u, so that the size of both counts, and the sums of a form carry the errors of all rows.
 
 use certus_linalg::Matrix;
-use certus_numeric::sum::max_abs;
 
 use crate::objective::{Loss, Point, largest_entry};
 use crate::positive::{Positive, RowNorms};
@@ -24,15 +23,11 @@ pub(crate) struct Rounding<'p, 'a> {
     /// `(|A| |x|)_i + |o_i|`: the size of the terms of z_i, and the relative error that their sum can have.
     terms: Vec<f64>,
     of_term: f64,
-    /// A bound of the errors of u_i and u'_i relative to their sizes.
-    pub(crate) relative: Vec<f64>,
     /// The relative error of what contains a sum over the rows.
     pub(crate) of_sums: f64,
     /// Sum of all sizes, and that over |S|.
     sum: f64,
     kappa: f64,
-    /// Bounds of the errors of the diagonal of the curvature in z.
-    pub(crate) of_rows: Vec<f64>,
     /// The size of the terms of beta (rescaled) or gamma (normalised).
     shared: f64,
 }
@@ -51,36 +46,28 @@ impl<'p, 'a> Rounding<'p, 'a> {
         if p.has_offset() {
             (0..n).for_each(|i| terms[i] += p.offset(i).abs());
         }
-        // z - m is rounded too.
-        let shifted = |i: usize| if point.m == 0.0 { 0.0 } else { 2.0 * UNIT * (point.z[i].abs() + 3.0 * point.m.abs()) };
-        // e^t - 1 <= t + t² up to 1.
-        let grown = |t: f64| if t <= 1.0 { t + t * t } else { t.exp_m1() };
-        let relative = each_row(n, |i| grown(of_term * terms[i] + shifted(i)) + 8.0 * UNIT);
-        let of_sums = 8.0 * max_abs(&relative) + 4.0 * gamma(chain(n));
         let target_scale = (-point.m).exp();
-        let mut rounding = Rounding {
-            loss: *loss,
-            point,
-            x: &answer.x,
-            target_scale,
-            terms,
-            of_term,
-            relative,
-            of_sums,
-            sum: 0.0,
-            kappa: 0.0,
-            shared: 0.0,
-            of_rows: Vec::new(),
-        };
+        let mut rounding =
+            Rounding { loss: *loss, point, x: &answer.x, target_scale, terms, of_term, of_sums: 0.0, sum: 0.0, kappa: 0.0, shared: 0.0 };
+        rounding.of_sums = 8.0 * max_rows(n, 0.0, |i| rounding.relative(i)) + 4.0 * gamma(chain(n));
         rounding.sum = sum_rows(n, |i| rounding.size(i));
         rounding.kappa = rounding.sum / point.sum.abs();
         rounding.shared = rounding.shared();
-        rounding.of_rows = rounding.of_row_curvatures();
         rounding
     }
 
     fn problem(&self) -> &'p Problem<'a> {
         self.loss.problem
+    }
+
+    /// A bound of the errors of u_i and u'_i relative to their sizes.
+    pub(crate) fn relative(&self, i: usize) -> f64 {
+        let m = self.point.m;
+        // z - m is rounded too.
+        let shifted = if m == 0.0 { 0.0 } else { 2.0 * UNIT * (self.point.z[i].abs() + 3.0 * m.abs()) };
+        let t = self.of_term * self.terms[i] + shifted;
+        // e^t - 1 <= t + t² up to 1.
+        8.0 * UNIT + if t <= 1.0 { t + t * t } else { t.exp_m1() }
     }
 
     /// The size of u_i and u'_i.
@@ -127,7 +114,7 @@ impl<'p, 'a> Rounding<'p, 'a> {
         let (p, size) = (self.problem(), self.size(i));
         match p.form() {
             Form::Plain => {
-                let (v, error) = (self.point.v()[i].abs(), self.relative[i] * size);
+                let (v, error) = (self.point.v()[i].abs(), self.relative(i) * size);
                 let residual = (self.point.u[i] - p.b()[i] * self.target_scale).abs();
                 p.weight(i) * ((v + residual) * 2.0 * error + error * error) + 6.0 * UNIT * v * self.residual(i)
             }
@@ -157,32 +144,29 @@ impl<'p, 'a> Rounding<'p, 'a> {
         data + regulariser + sum_rows(n, of_pull)
     }
 
-    fn of_row_curvatures(&self) -> Vec<f64> {
+    /// A bound of the error of entry i of the diagonal of the curvature in z.
+    pub(crate) fn of_row_curvature(&self, i: usize) -> f64 {
         let p = self.problem();
-        let unit = (-self.point.log_unit(p.form())).exp();
-        let row = |i: usize| {
-            let (size, regulariser) = (self.size(i), 4.0 * UNIT * p.row_reg_squared(i));
-            let data = match p.form() {
-                Form::Plain => {
-                    let error = self.relative[i];
-                    let terms = p.weight(i) * size * size + size * self.residual(i);
-                    (4.0 * error * (1.0 + error) + 8.0 * UNIT) * terms
-                }
-                Form::Rescaled => self.of_sums * size * (p.weight(i) * size + self.residual(i) + self.shared),
-                Form::Normalised => {
-                    let share = self.share(i);
-                    self.of_sums * self.kappa * share * (p.weight(i) * share + self.residual(i) + self.shared)
-                }
-            };
-            data + if regulariser > 0.0 { unit * regulariser } else { 0.0 }
+        let (size, regulariser) = (self.size(i), 4.0 * UNIT * p.row_reg_squared(i));
+        let data = match p.form() {
+            Form::Plain => {
+                let error = self.relative(i);
+                let terms = p.weight(i) * size * size + size * self.residual(i);
+                (4.0 * error * (1.0 + error) + 8.0 * UNIT) * terms
+            }
+            Form::Rescaled => self.of_sums * size * (p.weight(i) * size + self.residual(i) + self.shared),
+            Form::Normalised => {
+                let share = self.share(i);
+                self.of_sums * self.kappa * share * (p.weight(i) * share + self.residual(i) + self.shared)
+            }
         };
-        each_row(p.rows(), row)
+        data + if regulariser > 0.0 { (-self.point.log_unit(p.form())).exp() * regulariser } else { 0.0 }
     }
 
     /// For each column a bound of the error that those of all rows can make on the diagonal of the Hessian.
     pub(crate) fn of_hessian(&self) -> Vec<f64> {
         let p = self.problem();
-        let mut errors = p.a().column_squares(Some(&self.of_rows));
+        let mut errors = p.a().column_squares(Some(&each_row(p.rows(), |i| self.of_row_curvature(i))));
         if p.form() == Form::Plain {
             return errors;
         }
@@ -213,7 +197,7 @@ impl<'p, 'a> Rounding<'p, 'a> {
     /// A bound of the error of the sum S.
     pub(crate) fn of_sum(&self) -> f64 {
         let n = self.problem().rows();
-        sum_rows(n, |i| self.relative[i] * self.size(i)) + gamma(n + 64) * self.sum
+        sum_rows(n, |i| self.relative(i) * self.size(i)) + gamma(n + 64) * self.sum
     }
 }
 

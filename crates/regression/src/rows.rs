@@ -24,8 +24,24 @@ pub(crate) fn sum_rows(n: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
 
 /// The largest f of any row, at least `least`; NaN counts as infinite.
 pub(crate) fn max_rows(n: usize, least: f64, f: impl Fn(usize) -> f64 + Sync) -> f64 {
-    let larger = |a: f64, b: f64| if b <= a { a } else { if b.is_nan() { f64::INFINITY } else { b } };
     par_blocks(n, BLOCK, |rows| rows.map(&f).fold(least, larger)).into_iter().fold(least, larger)
+}
+
+/// The sum of the first, and the largest of the second, at least 0, that f gives of any row.
+pub(crate) fn sum_and_max(n: usize, f: impl Fn(usize) -> (f64, f64) + Sync) -> (f64, f64) {
+    let both = |(sum, largest): (f64, f64), (term, value): (f64, f64)| (sum + term, larger(largest, value));
+    par_blocks(n, BLOCK, |rows| rows.map(&f).fold((0.0, 0.0), both)).into_iter().fold((0.0, 0.0), both)
+}
+
+/// NaN counts as infinite.
+fn larger(a: f64, b: f64) -> f64 {
+    if b <= a {
+        a
+    } else if b.is_nan() {
+        f64::INFINITY
+    } else {
+        b
+    }
 }
 
 /// The longest chain of additions in a sum over n rows.

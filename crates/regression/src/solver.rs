@@ -134,8 +134,9 @@ impl Solver {
 
     /// Fits the problem.
     ///
-    /// Cost of an iteration: two passes over A, and a Gram matrix of it (exact) or two passes a conjugate gradient step
-    /// (matrix-free). Memory: A, about ten vectors of n, and sixteen matrices of d² (exact).
+    /// Cost of an iteration: one pass over A (in the forms with a sum, two), and a Gram matrix of it (exact) or one pass a conjugate
+    /// gradient step (matrix-free). From 2^20 stored entries on, a fit of a sixteenth of the rows comes first. Memory: A, about ten
+    /// vectors of n, and up to 1024 columns sixteen matrices of d².
     ///
     /// # Errors
     /// `InvalidParameter` for an option; `UnboundedGauge` where there is no minimiser; `ZeroNormaliser` where no start has a value.
