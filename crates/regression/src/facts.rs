@@ -37,7 +37,8 @@ pub struct Facts {
     pub gradient_inf: f64,
     /// How the Hessian was used.
     pub hessian_choice: Hessian,
-    /// The least eigenvalue of the Hessian on the directions that the loss sees; `None` where it was not formed or overflows.
+    /// The least eigenvalue of the Hessian on the directions that the loss sees; `None` where it was not formed or overflows. In fits of
+    /// large data it may be that of an earlier step's, some thousandths off; [`Problem::certify`] forms the present one.
     pub lambda_min: Option<f64>,
     /// Whether the Hessian is positive definite there, beyond all rounding.
     pub positive: bool,

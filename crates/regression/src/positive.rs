@@ -2,9 +2,10 @@
 
 use certus_linalg::factor::{Cholesky, Triangle, solve_triangular, solve_triangular_vec, symmetric_eigenvalues};
 use certus_linalg::product::matmul;
+use certus_linalg::solve::lanczos_extremes;
 use certus_linalg::{Mat, MatRef, Matrix};
-use certus_numeric::Csr;
-use certus_numeric::sum::{dot, max_abs, norm2, par_blocks};
+use certus_numeric::sum::{max_abs, norm2, par_blocks};
+use certus_numeric::{Csr, Seed};
 
 use crate::rows::each_row;
 use crate::solver::Certify;
@@ -25,8 +26,9 @@ pub(crate) struct Positive {
 
 /// Columns up to which the least eigenvalue comes from all of them.
 const ALL_EIGENVALUES: usize = 128;
-/// Inverse iterations beyond.
-const INVERSE_ITERATIONS: usize = 8;
+/// Beyond, the relative error at which Lanczos' method stops, and its steps at most.
+const LANCZOS_TOLERANCE: f64 = 1e-5;
+const LANCZOS_STEPS: usize = 60;
 
 impl Positive {
     /// By a Cholesky factorisation of `H - c I` in scaled variables (Rump 2006), half of c for what it has to cover, half for the error
@@ -62,10 +64,7 @@ impl Positive {
         let (inverse_lower, iterated) = if d <= ALL_EIGENVALUES {
             (positive.factor.inverse_lower(), None)
         } else {
-            let iterated = || {
-                let least = positive.inverse_iteration();
-                Some((least, proven(least, 0.9)))
-            };
+            let iterated = || positive.least_by_lanczos().map(|least| (least, proven(least, 0.99)));
             rayon::join(|| positive.factor.inverse_lower(), iterated)
         };
         positive.inverse_lower = inverse_lower;
@@ -194,17 +193,11 @@ impl Positive {
         symmetric_eigenvalues(inverse.as_ref()).ok()?.last().map(|largest| 1.0 / largest)
     }
 
-    /// The same by the power method.
-    fn inverse_iteration(&self) -> f64 {
-        let mut x = self.scales.iter().map(|s| 1.0 / s).collect::<Vec<_>>();
-        let mut value = f64::INFINITY;
-        for _ in 0..INVERSE_ITERATIONS {
-            let y = self.solve(&x);
-            value = dot(&x, &x) / dot(&x, &y);
-            let norm = norm2(&y);
-            x = y.iter().map(|y| y / norm).collect();
-        }
-        value
+    /// The same by Lanczos' method for H⁻¹.
+    fn least_by_lanczos(&self) -> Option<f64> {
+        let inverse = (self.scales.len(), |x: &[f64], y: &mut [f64]| y.copy_from_slice(&self.solve(x)));
+        let extremes = lanczos_extremes(&inverse, LANCZOS_TOLERANCE, LANCZOS_STEPS, Seed(0)).ok()?;
+        Some(1.0 / extremes.largest)
     }
 }
 
