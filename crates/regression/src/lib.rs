@@ -5,7 +5,6 @@
 //! | form | residual r |
 //! |---|---|
 //! | [`Form::Plain`] | u - b |
-//! | [`Form::Rescaled`] | u - S b, S the sum of u |
 //! | [`Form::Normalised`] | u / S - b: for exp, the softmax of Ax |
 //!
 //! ```
@@ -28,7 +27,6 @@
 //! Cost of an iteration: two passes over A, and a Gram matrix (n d² flops, or the sum of squared row counts) or two passes a conjugate
 //! gradient step. Memory: A, about ten vectors of n, and up to sixteen matrices of d².
 //!
-//! Sources: Song, Yin, Zhang, Li et al., rescaled and softmax regression, 2023; Deuflhard, Newton Methods for Nonlinear Problems, 2004.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -40,6 +38,7 @@ mod hessian;
 mod lagged;
 mod lipschitz;
 mod objective;
+mod path;
 mod pilot;
 mod positive;
 mod powers;
@@ -49,6 +48,7 @@ mod rows;
 mod sensitivity;
 mod solver;
 mod start;
+mod target;
 mod unseen;
 mod warning;
 

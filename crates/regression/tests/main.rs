@@ -5,5 +5,8 @@ mod cases;
 mod certificates;
 mod facts;
 mod hostile;
+mod path;
 mod properties;
+mod starts;
 mod support;
+mod targets;
