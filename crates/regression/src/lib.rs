@@ -5,6 +5,7 @@
 //! | form | residual r |
 //! |---|---|
 //! | [`Form::Plain`] | u - b |
+//! | [`Form::Rescaled`] | u - S b, S the sum of u |
 //! | [`Form::Normalised`] | u / S - b: for exp, the softmax of Ax |
 //!
 //! ```
@@ -27,6 +28,7 @@
 //! Cost of an iteration: two passes over A, and a Gram matrix (n d² flops, or the sum of squared row counts) or two passes a conjugate
 //! gradient step. Memory: A, about ten vectors of n, and up to sixteen matrices of d².
 //!
+//! Sources: Song, Yin, Zhang, Li et al., rescaled and softmax regression, 2023; Deuflhard, Newton Methods for Nonlinear Problems, 2004.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -45,6 +47,9 @@ mod powers;
 mod problem;
 mod rounding;
 mod rows;
+mod scaled_fit;
+mod scaled_link;
+mod scaled_start;
 mod sensitivity;
 mod solver;
 mod start;
@@ -59,6 +64,18 @@ pub use facts::{Contraction, Facts, Outcome};
 pub use hessian::Hessian;
 pub use objective::RowDerivatives;
 pub use problem::{Form, Link, Problem};
+pub use scaled_fit::{ScaledFacts, ScaledSolution, scaled_certificate};
+pub use scaled_link::Scaling;
 pub use sensitivity::Sensitivity;
 pub use solver::{Certify, Solution, Solver};
 pub use start::Start;
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/regression.md")]
+struct Guide;

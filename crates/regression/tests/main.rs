@@ -7,6 +7,7 @@ mod facts;
 mod hostile;
 mod path;
 mod properties;
+mod scaled;
 mod starts;
 mod support;
 mod targets;
