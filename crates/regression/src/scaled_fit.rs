@@ -85,7 +85,7 @@ impl Solver {
     /// Kantorovich's. The certificate says what is estimated: a positive definite joint Hessian, and a Newton step that promises
     /// next to nothing and keeps its word.
     ///
-    /// Cost of an iteration: four passes over A and a Gram matrix. Memory: A, about ten vectors of n, some matrices of d².
+    /// Cost of an iteration: about eight passes over A and a Gram matrix. Memory: A, about ten vectors of n, some matrices of d².
     ///
     /// ```
     /// use certus_numeric::Array;

@@ -41,6 +41,8 @@ const PLAIN: f64 = 150.0;
 const TRUSTED_CHANGE: f64 = 8.0;
 /// The part of φ, in norm, that is not constant, below which scale and offset cannot be told apart.
 const CONSTANT: f64 = 1e-14;
+/// The least part of a column's square that counts as left by the projection: below it the gradient is rounding.
+const COLLINEAR: f64 = 1e-8;
 /// A ridge that keeps a singular curvature positive definite, relative to its diagonal.
 const TINY: f64 = 1e-12;
 
@@ -69,9 +71,10 @@ pub(crate) struct ScaledPoint {
     /// The gradient in z.
     g: Vec<f64>,
     pub(crate) loss: f64,
-    /// The size of the terms of the loss, and of those of g, in norm.
+    /// The size of the terms of the loss.
     pub(crate) terms: f64,
-    size: f64,
+    /// The norm of what the row regulariser adds to g.
+    pull: f64,
     shift: Vec<f64>,
 }
 
@@ -271,12 +274,12 @@ impl Objective for Projected<'_, '_> {
         let g = each_row(n, |i| p.weight(i) * scale * slope[i] * residual[i] + pull(i));
         let side = |i: usize| (scale * phi[i]).abs() + offset.abs() + y[i].abs();
         let terms = 0.5 * sum_rows(n, |i| p.weight(i) * side(i).powi(2));
-        let size = sum_rows(n, |i| (p.weight(i) * scale * slope[i] * side(i)).powi(2) + pull(i).powi(2)).sqrt();
+        let pulls = sum_rows(n, |i| pull(i).powi(2)).sqrt();
         let shift = x.iter().enumerate().map(|(j, x)| x - p.reference(j)).collect::<Vec<_>>();
         let of_row = |i: usize| p.weight(i) * residual[i].powi(2) + pull(i) * (z[i] - p.centre(i));
         let loss = 0.5 * (sum_rows(n, of_row) + p.ridge() * shift.iter().map(|s| s * s).sum::<f64>());
-        let finite = loss.is_finite() && terms.is_finite() && size.is_finite() && offset.is_finite() && max_abs(&g).is_finite();
-        finite.then_some(ScaledPoint { phi, slope, bend, m, scale, offset, mean, square, residual, g, loss, terms, size, shift })
+        let finite = loss.is_finite() && terms.is_finite() && pulls.is_finite() && offset.is_finite() && max_abs(&g).is_finite();
+        finite.then_some(ScaledPoint { phi, slope, bend, m, scale, offset, mean, square, residual, g, loss, terms, pull: pulls, shift })
     }
 
     fn loss(&self, point: &ScaledPoint) -> ScaledValue {
@@ -289,10 +292,22 @@ impl Objective for Projected<'_, '_> {
         gradient
     }
 
-    /// Each entry relative to the terms that it is the sum of.
+    /// Each entry relative to the terms that it is the sum of, those of the data as Kaufman's Jacobian leaves them.
     fn is_flat(&self, point: &ScaledPoint, gradient: &[f64], tolerance: f64) -> bool {
-        let of_ridge = |j: usize| (self.problem.ridge() * point.shift[j]).abs();
-        gradient.iter().enumerate().all(|(j, g)| g.abs() <= tolerance * (self.column_norms[j] * point.size + of_ridge(j)))
+        let (p, terms) = (self.problem, 2.0 * point.terms);
+        let along = |i: usize| p.weight(i) * point.scale * point.slope[i];
+        let whole = p.a().column_squares(Some(&each_row(p.rows(), |i| along(i) * point.scale * point.slope[i])));
+        let with_scale = p.a().transpose_times(&each_row(p.rows(), |i| along(i) * (point.phi[i] - point.mean)));
+        let with_offset = match self.scaling {
+            Scaling::ScaleAndOffset => p.a().transpose_times(&each_row(p.rows(), along)),
+            _ => vec![0.0; p.cols()],
+        };
+        let weights = self.weight_sum();
+        gradient.iter().enumerate().all(|(j, g)| {
+            let left = whole[j] - with_scale[j].powi(2) / point.square - with_offset[j].powi(2) / weights;
+            let of_data = (left.max(COLLINEAR * whole[j]) * terms).sqrt();
+            g.abs() <= tolerance * (of_data + self.column_norms[j] * point.pull + (p.ridge() * point.shift[j]).abs())
+        })
     }
 
     fn trusted_part(&self, _: &ScaledPoint, step: &[f64]) -> f64 {

@@ -38,13 +38,13 @@ fn assert_sound(fit: &ScaledSolution, label: &str) {
 
 /// Asserts the certified values (11 digits), from the solver's own start and from those of the NIST.
 #[track_caller]
-fn is_certified(data: &[(f64, f64)], starts: &[f64], [b1, b2]: [f64; 2], squares: f64, by_default: f64) {
+fn is_certified(data: &[(f64, f64)], starts: &[f64], [b1, b2]: [f64; 2], squares: f64) {
     let a = Array::matrix(data.len(), 1, data.iter().map(|(x, _)| *x).collect()).unwrap();
     let y = data.iter().map(|(_, y)| *y).collect::<Vec<_>>();
     let problem = Problem::new(&a, &y, Link::Exp, Form::Plain).unwrap();
     let given = starts.iter().map(|b2| Start::Given(vec![-b2]));
     for start in [Start::Auto, Start::MultiStart { count: 5 }].into_iter().chain(given) {
-        for (gradient_tolerance, tolerance) in [(1e-10, by_default), (1e-14, 1e-10)] {
+        for (gradient_tolerance, tolerance) in [(1e-10, 1e-9), (1e-14, 1e-10)] {
             let solver = Solver::default().with_gradient_tolerance(gradient_tolerance).with_start(start.clone());
             let fit = solver.solve_scaled(&problem, Scaling::Rise).unwrap();
             assert_sound(&fit, "nist");
@@ -59,12 +59,12 @@ fn is_certified(data: &[(f64, f64)], starts: &[f64], [b1, b2]: [f64; 2], squares
 
 #[test]
 fn misra1a_is_fitted_to_the_certified_values() {
-    is_certified(&MISRA1A, &[0.0001, 0.0005], [2.3894212918e2, 5.5015643181e-4], 1.2455138894e-1, 1e-7);
+    is_certified(&MISRA1A, &[0.0001, 0.0005], [2.3894212918e2, 5.5015643181e-4], 1.2455138894e-1);
 }
 
 #[test]
 fn boxbod_is_fitted_to_the_certified_values() {
-    is_certified(&BOXBOD, &[1.0, 0.75], [2.1380940889e2, 5.4723748542e-1], 1.1680088766e3, 1e-8);
+    is_certified(&BOXBOD, &[1.0, 0.75], [2.1380940889e2, 5.4723748542e-1], 1.1680088766e3);
 }
 
 /// c φ(Ax) + k.
@@ -92,6 +92,7 @@ fn what_made_the_data_is_found_by_every_link_and_scaling() {
                 let fit = Solver::default().solve_scaled(&Problem::new(&a, &y, link, Form::Plain).unwrap(), scaling).unwrap();
                 let label = format!("{link} {scaling:?} {seed}: {} x {:?} for {truth:?}", fit.scale, fit.x);
                 assert_sound(&fit, &label);
+                assert!(fit.status.reached(), "{label}: {}", fit.status);
                 assert!(fit.loss < 1e-18 * (c * c + k * k), "{label}: loss {:e}", fit.loss);
                 // What is even, or odd, in x does not tell its sign.
                 let sign = if link == Link::Exp || fit.x[0] * truth[0] > 0.0 { 1.0 } else { -1.0 };
@@ -123,6 +124,7 @@ fn at_the_answer_the_joint_loss_is_stationary_with_weights_and_regularisers() {
         let problem = problem.with_data_weights(&w).unwrap().with_ridge(0.2).unwrap().with_uniform_row_reg(0.1).unwrap();
         let fit = Solver::default().solve_scaled(&problem, scaling).unwrap();
         assert_sound(&fit, "stationary");
+        assert!(fit.status.reached(), "{scaling:?}: {}", fit.status);
         let at = |x: &[f64], c: f64, k: f64| joint_loss(&a, &y, &w, &model(&a, x, Link::Exp, scaling, c, k), x);
         assert!((at(&fit.x, fit.scale, fit.offset) / fit.loss - 1.0).abs() < 1e-12);
         let h = 1e-4;
@@ -174,6 +176,7 @@ fn a_scale_that_the_data_do_not_tell_is_not_certified() {
     let y = (0..12).map(|i| 3.0 * (0.1 * i as f64).exp() + 0.01 * (i as f64).cos()).collect::<Vec<_>>();
     let fit = Solver::default().solve_scaled(&Problem::new(&a, &y, Link::Exp, Form::Plain).unwrap(), Scaling::Scale).unwrap();
     assert_sound(&fit, "gauge");
+    assert!(fit.status.reached(), "{}", fit.status);
     assert_eq!(fit.certificate.verdict(), Verdict::NotApplicable, "{}", fit.certificate);
     assert!((fit.x[1] - 0.5).abs() < 0.01, "{:?}", fit.x);
 }
