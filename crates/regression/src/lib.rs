@@ -40,15 +40,20 @@ mod hessian;
 mod lagged;
 mod lipschitz;
 mod objective;
+mod path;
 mod pilot;
 mod positive;
 mod powers;
 mod problem;
 mod rounding;
 mod rows;
+mod scaled_fit;
+mod scaled_link;
+mod scaled_start;
 mod sensitivity;
 mod solver;
 mod start;
+mod target;
 mod unseen;
 mod warning;
 
@@ -59,6 +64,18 @@ pub use facts::{Contraction, Facts, Outcome};
 pub use hessian::Hessian;
 pub use objective::RowDerivatives;
 pub use problem::{Form, Link, Problem};
+pub use scaled_fit::{ScaledFacts, ScaledSolution, scaled_certificate};
+pub use scaled_link::Scaling;
 pub use sensitivity::Sensitivity;
 pub use solver::{Certify, Solution, Solver};
 pub use start::Start;
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/regression.md")]
+struct Guide;

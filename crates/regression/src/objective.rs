@@ -20,7 +20,7 @@ const PLAIN: f64 = 150.0;
 /// The same for the targets.
 const PLAIN_TARGET: f64 = 1e60;
 /// |S| relative to the sum of |u| at which a sum is zero to rounding.
-const ZERO_SUM: f64 = 1e-14;
+pub(crate) const ZERO_SUM: f64 = 1e-14;
 /// |S| whose inverse, squared, is near the largest numbers.
 const LEAST_SUM: f64 = 1e-140;
 /// A step may change Ax by this much where the rows are far above their targets.

@@ -110,12 +110,7 @@ impl<'a> Problem<'a> {
     /// # Errors
     /// `InvalidParameter`.
     pub fn with_ridge(self, ridge: f64) -> Result<Self, Error> {
-        if !ridge.is_finite() {
-            return Err(InputError::non_finite("ridge", &[], ridge).into());
-        }
-        if !(0.0..=1e300).contains(&ridge) {
-            return Err(InputError::parameter("ridge", ridge, "at least 0 and at most 1e300").into());
-        }
+        require_ridge("ridge", ridge)?;
         Ok(Problem { ridge, ..self })
     }
 
@@ -285,6 +280,16 @@ fn require_size(name: &str, values: &[f64]) -> Result<(), InputError> {
     if largest > LIMIT {
         let expected = format!("at most {LIMIT:e} (multiply the data by a power of two)");
         return Err(InputError::parameter(format!("largest entry of {name}"), format!("{largest:e}"), expected));
+    }
+    Ok(())
+}
+
+pub(crate) fn require_ridge(name: &str, ridge: f64) -> Result<(), InputError> {
+    if !ridge.is_finite() {
+        return Err(InputError::non_finite(name, &[], ridge));
+    }
+    if !(0.0..=1e300).contains(&ridge) {
+        return Err(InputError::parameter(name, ridge, "at least 0 and at most 1e300"));
     }
     Ok(())
 }

@@ -99,7 +99,9 @@ const NEAR: f64 = 1e-3;
 const TRIED_STEPS: usize = 50;
 const TRIED_PRODUCTS: usize = 60;
 /// Entries of a problem up to which several starts are followed to their ends.
-const SMALL: usize = 1 << 17;
+pub(crate) const SMALL: usize = 1 << 17;
+/// Random starts.
+const MOST_STARTS: usize = 1_000_000;
 
 impl Solver {
     /// The same solver from another start.
@@ -156,7 +158,8 @@ impl Solver {
         let norms = column_norms(problem);
         let loss = Loss::new(problem, &norms);
         // A sample that is no problem (all its weights zero) is no pilot.
-        let pilot = Pilot::draw(problem, self.seed).ok().flatten();
+        let several = matches!(self.start, Start::MultiStart { .. });
+        let pilot = if several { None } else { Pilot::draw(problem, self.seed).ok().flatten() };
         let pilot = pilot.as_ref().and_then(|pilot| pilot.problem(problem).ok());
         let of_pilot = pilot.as_ref().map(column_norms);
         let pilot = pilot.as_ref().zip(of_pilot.as_deref()).map(|(problem, norms)| Loss::new(problem, norms));
@@ -240,7 +243,7 @@ impl Solver {
         (0..columns.rows()).into_par_iter().map(|k| self.solve(&problem.with_target(columns.row(k))?)).collect()
     }
 
-    fn validate(&self, problem: &Problem<'_>) -> Result<(), Error> {
+    pub(crate) fn validate(&self, problem: &Problem<'_>) -> Result<(), Error> {
         if !(self.gradient_tolerance > 0.0 && self.gradient_tolerance < 1.0) {
             return Err(InputError::parameter("gtol", self.gradient_tolerance, "above 0 and below 1").into());
         }
@@ -250,6 +253,9 @@ impl Solver {
         if let Start::Given(x) = &self.start {
             problem.require_point("start", x)?;
         }
+        if self.start.more() > MOST_STARTS {
+            return Err(InputError::parameter("count of starts", self.start.more(), format!("at most {MOST_STARTS}")).into());
+        }
         Ok(())
     }
 
@@ -257,7 +263,7 @@ impl Solver {
     fn starts(&self, loss: &Loss<'_, '_>) -> Result<(Vec<Vec<f64>>, bool), Error> {
         let problem = loss.problem;
         let given = match &self.start {
-            Start::Auto => None,
+            Start::Auto | Start::MultiStart { .. } => None,
             Start::Zero => Some(vec![0.0; problem.cols()]),
             Start::Given(x) => Some(x.clone()),
         };
@@ -271,7 +277,7 @@ impl Solver {
         }
         let mut valued = Vec::new();
         let mut refused = None;
-        for x in candidates(loss, self.seed) {
+        for x in candidates(loss, self.seed, self.start.more()) {
             match loss.evaluate(&x) {
                 Ok(point) => valued.push((point.loss(), x)),
                 Err(reason) => refused = Some((x, reason)),
@@ -283,7 +289,7 @@ impl Solver {
         }
         valued.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
         let many = problem.a().stored() <= SMALL && (problem.is_even() || problem.form() == Form::Rescaled || problem.link() == Link::Cosh);
-        let kept = if many { valued.len() } else { 1 };
+        let kept = if many || matches!(self.start, Start::MultiStart { .. }) { valued.len() } else { 1 };
         Ok((valued.into_iter().take(kept).map(|(_, x)| x).collect(), overflow))
     }
 

@@ -22,6 +22,19 @@ pub enum Start {
     Zero,
     /// At this point, d numbers.
     Given(Vec<f64>),
+    /// At those of `Auto` and at `count` random points (at most a million), by the solver's seed: all are followed to their ends, and the
+    /// best end kept; of equal ones that whose start was the better. Cost: that of so many fits.
+    MultiStart {
+        /// How many random points.
+        count: usize,
+    },
+}
+
+impl Start {
+    /// Random points beyond those that the loss asks for.
+    pub(crate) fn more(&self) -> usize {
+        if let Start::MultiStart { count } = self { *count } else { 0 }
+    }
 }
 
 /// Random starts of an even loss.
@@ -29,8 +42,8 @@ const RANDOM: u64 = 8;
 /// Columns up to which normal equations are formed.
 const DENSE: usize = 512;
 
-/// Candidates, none of which need be finite.
-pub(crate) fn candidates(loss: &Loss<'_, '_>, seed: Seed) -> Vec<Vec<f64>> {
+/// Candidates, `more` random ones among them; their losses need not be finite.
+pub(crate) fn candidates(loss: &Loss<'_, '_>, seed: Seed, more: usize) -> Vec<Vec<f64>> {
     let p = loss.problem;
     let mut found = Vec::new();
     match (p.link(), p.form()) {
@@ -50,13 +63,14 @@ pub(crate) fn candidates(loss: &Loss<'_, '_>, seed: Seed) -> Vec<Vec<f64>> {
     if p.link() != Link::Cosh {
         found.push(vec![0.0; p.cols()]);
     }
+    found.extend((0..more as u64).map(|k| random(loss, seed, RANDOM + k)));
     found.retain(|x| x.iter().all(|v| v.is_finite()) && !(p.link() == Link::Cosh && x.iter().all(|v| *v == 0.0)));
     found.dedup();
     found
 }
 
 /// A point at which Ax has entries of about 1.
-fn random(loss: &Loss<'_, '_>, seed: Seed, k: u64) -> Vec<f64> {
+pub(crate) fn random(loss: &Loss<'_, '_>, seed: Seed, k: u64) -> Vec<f64> {
     let p = loss.problem;
     let mut stream = seed.stream_at("regression start", k);
     let scale = (p.rows() as f64 / p.cols() as f64).sqrt();
@@ -68,7 +82,7 @@ fn random(loss: &Loss<'_, '_>, seed: Seed, k: u64) -> Vec<f64> {
 }
 
 /// The weighted least-squares fit of Ax + offset to what the link makes the targets of; `undo` gives that and a weight.
-fn inverse_link(loss: &Loss<'_, '_>, undo: impl Fn(f64) -> Option<(f64, f64)>, intercept: bool) -> Option<Vec<f64>> {
+pub(crate) fn inverse_link(loss: &Loss<'_, '_>, undo: impl Fn(f64) -> Option<(f64, f64)>, intercept: bool) -> Option<Vec<f64>> {
     let p = loss.problem;
     let (mut t, mut w) = (vec![0.0; p.rows()], vec![0.0; p.rows()]);
     for (i, &b) in p.b().iter().enumerate() {
