@@ -5,7 +5,8 @@ use certus_numeric::sum::norm2;
 use certus_numeric::{Array, ScaledValue};
 
 use crate::Error;
-use crate::objective::{Loss, Point, RowDerivatives, no_loss};
+use crate::objective::{Loss, no_loss};
+use crate::point::{Point, RowDerivatives};
 use crate::problem::Problem;
 
 /// The loss and its derivatives at a point.

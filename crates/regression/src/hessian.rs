@@ -6,7 +6,8 @@ use certus_newton::model::Curvature;
 use certus_numeric::Seed;
 use certus_numeric::seed::{hash64, unit_interval};
 
-use crate::objective::{Loss, Point};
+use crate::objective::Loss;
+use crate::point::Point;
 
 /// How the Hessian enters a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

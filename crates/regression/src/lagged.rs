@@ -9,7 +9,8 @@ use certus_newton::model::Curvature;
 use certus_numeric::Seed;
 use certus_numeric::seed::{hash64, unit_interval};
 
-use crate::objective::{Loss, Point};
+use crate::objective::Loss;
+use crate::point::Point;
 use crate::problem::Form;
 use crate::rows::{each_row, max_rows, sum_rows};
 use crate::unseen::has_clear_inverse;

@@ -3,7 +3,7 @@
 use certus_numeric::sum::{norm2, par_blocks};
 
 use crate::curvature::third_derivative;
-use crate::objective::Point;
+use crate::point::Point;
 use crate::positive::RowNorms;
 use crate::problem::{Form, Link, Problem};
 use crate::rounding::Rounding;

@@ -4,7 +4,8 @@
 
 use certus_linalg::Matrix;
 
-use crate::objective::{Loss, Point, largest_entry};
+use crate::objective::{Loss, largest_entry};
+use crate::point::Point;
 use crate::positive::{Positive, RowNorms};
 use crate::problem::{Form, Problem};
 use crate::rows::{chain, each_row, max_rows, sum_rows};

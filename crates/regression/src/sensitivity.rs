@@ -7,7 +7,8 @@ use certus_linalg::{Mat, Matrix};
 use certus_newton::Objective;
 
 use crate::Error;
-use crate::objective::{Loss, Point, column_norms, no_loss};
+use crate::objective::{Loss, column_norms, no_loss};
+use crate::point::Point;
 use crate::problem::{Form, Problem};
 
 /// The derivative of a minimiser with respect to the data, by the implicit function theorem.

@@ -5,7 +5,8 @@ use certus_numeric::ScaledValue;
 use certus_numeric::sum::{norm2, sum};
 
 use crate::Error;
-use crate::objective::{Loss, Point, ZERO_SUM, no_loss};
+use crate::objective::{Loss, ZERO_SUM, no_loss};
+use crate::point::Point;
 use crate::problem::{Form, Problem};
 
 impl Problem<'_> {
