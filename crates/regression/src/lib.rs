@@ -46,6 +46,7 @@ mod powers;
 mod problem;
 mod rounding;
 mod rows;
+mod sampling;
 mod sensitivity;
 mod solver;
 mod start;
@@ -59,6 +60,12 @@ pub use facts::{Contraction, Facts, Outcome};
 pub use hessian::Hessian;
 pub use objective::RowDerivatives;
 pub use problem::{Form, Link, Problem};
+pub use sampling::{SampledDiagonal, Sampling, SamplingError, carried_scores, sample_rows};
 pub use sensitivity::Sensitivity;
 pub use solver::{Certify, Solution, Solver};
 pub use start::Start;
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/regression.md")]
+struct Guide;

@@ -6,4 +6,5 @@ mod certificates;
 mod facts;
 mod hostile;
 mod properties;
+mod sampling;
 mod support;
