@@ -66,22 +66,22 @@ fn convexity(facts: &Facts) -> Option<Claim> {
 /// The error falls by one factor at each step from the start, in the norm of the Hessian at the answer.
 fn contraction(facts: &Facts) -> Option<Claim> {
     let contraction = facts.contraction?;
-    Some(
-        Claim::new("Linear convergence from the start, in the norm of the Hessian", "Newton's method with the exact Hessian; energy norm")
-            .assumes(Check::gt("minimum", "least eigenvalue of the Hessian at the answer > 0", facts.lambda_min, 0.0).estimated())
-            .assumes(Check::lt("start", "M_* times the error of the start < 1", contraction.a, 1.0).estimated())
-            .assumes(Check::lt("factor", "the theorem's contraction factor < 1", contraction.factor, 1.0).estimated())
-            .assumes(Check::eq("whole_steps", "steps that were held back or refused = 0", contraction.held_back as f64, 0.0))
-            .guarantees(
-                Check::le(
-                    "error_at_the_end",
-                    "|x - x*| in the norm of the Hessian <= factor^steps times that of the start, and rounding of gradients and x",
-                    facts.distance,
-                    contraction.bound,
-                )
-                .estimated(),
-            ),
-    )
+    let source = if facts.sampling_error.is_some() {
+        "Newton's method with (1 +- eps0) Hessians; matrix Chernoff bounds, Tropp 2012; energy norm"
+    } else {
+        "Newton's method with the exact Hessian; energy norm"
+    };
+    let mut claim = Claim::new("Linear convergence from the start, in the norm of the Hessian", source)
+        .assumes(Check::gt("minimum", "least eigenvalue of the Hessian at the answer > 0", facts.lambda_min, 0.0).estimated())
+        .assumes(Check::lt("start", "M_* times the error of the start < 1", contraction.a, 1.0).estimated())
+        .assumes(Check::lt("factor", "the theorem's contraction factor < 1", contraction.factor, 1.0).estimated())
+        .assumes(Check::eq("whole_steps", "steps that were held back or refused = 0", contraction.held_back as f64, 0.0));
+    if let Some(error) = facts.sampling_error {
+        let statement = "largest |eigenvalue - 1| of the last sampled Hessian relative to the whole one <= eps0";
+        claim = claim.assumes(Check::le("hessian_error", statement, error.measured, error.requested).estimated());
+    }
+    let statement = "|x - x*| in the norm of the Hessian <= factor^steps times that of the start, and rounding of gradients and x";
+    Some(claim.guarantees(Check::le("error_at_the_end", statement, facts.distance, contraction.bound).estimated()))
 }
 
 /// Our bound on the Lipschitz constant of the Hessian beside the one that the literature's constants give.

@@ -19,6 +19,7 @@ use crate::positive::{Positive, RowNorms};
 use crate::problem::{Form, Link, Problem};
 use crate::rounding::Rounding;
 use crate::rows::{each_row, max_rows};
+use crate::sampling::SamplingError;
 use crate::solver::{Answer, Certify, Course, Known};
 
 /// Everything measured of one answer. The certificate is derived from it.
@@ -36,8 +37,10 @@ pub struct Facts {
     pub status: Status,
     /// The largest entry of the gradient (the largest number, where it overflows).
     pub gradient_inf: f64,
-    /// How the Hessian was used.
+    /// How the Hessian was used; sampled, if it was at any point.
     pub hessian_choice: Hessian,
+    /// How far the sampled Hessians were from those of all rows; `None` where none was sampled.
+    pub sampling_error: Option<SamplingError>,
     /// The least eigenvalue of the Hessian on the directions that the loss sees; `None` where it was not formed or overflows. In fits of
     /// large data it may be that of an earlier step's, some thousandths off; [`Problem::certify`] forms the present one.
     pub lambda_min: Option<f64>,
@@ -131,6 +134,7 @@ impl Facts {
             status,
             gradient_inf: scaled(max_abs(&answer.gradient), unit).unwrap_or(f64::MAX),
             hessian_choice,
+            sampling_error: answer.course.as_ref().and_then(|course| course.sampling),
             lambda_min: None,
             positive: false,
             newton_decrement: None,
@@ -359,7 +363,8 @@ impl Near {
     }
 }
 
-/// Theorem 3, the Hessian exact but for its rounding: how fast the error falls from the start, in the norm of the Hessian at the answer.
+/// Theorem 3, the Hessian exact but for its rounding, or sampled: how fast the error falls from the start, in the norm of the Hessian at
+/// the answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Contraction {
     /// M_* times the error of the start.
@@ -373,7 +378,8 @@ pub struct Contraction {
 }
 
 impl Contraction {
-    /// `None` where not all steps were made with the Hessian itself. `from_minimum` is x less the minimum.
+    /// `None` where not all steps were made with the Hessian itself or a sampled one, whose error counts as what was asked for.
+    /// `from_minimum` is x less the minimum.
     fn measure(
         loss: &Loss<'_, '_>,
         answer: &Answer,
@@ -383,11 +389,12 @@ impl Contraction {
         of_gradient: f64,
         from_minimum: &[f64],
     ) -> Option<Contraction> {
-        let Course { start, steps, held_back } = answer.course.as_ref()?;
+        let Course { start, steps, held_back, sampling } = answer.course.as_ref()?;
         let error = start.iter().zip(&answer.x).zip(from_minimum).map(|((s, x), from)| s - x + from).collect::<Vec<_>>();
         let error = positive.norm(&error);
         let a = lipschitz(loss.problem, &answer.point, rows, errors, error).unwrap_or(f64::INFINITY) * error;
-        let of_hessian = positive.excess;
+        let of_sample = sampling.map_or(0.0, |sampling| sampling.requested);
+        let of_hessian = of_sample + (1.0 + of_sample) * positive.excess;
         let factor = if a < 1.0 && of_hessian < 1.0 {
             ((1.0 + a) / (1.0 - a)).sqrt() * (of_hessian + a / (2.0 * (1.0 - a))) / (1.0 - of_hessian)
         } else {

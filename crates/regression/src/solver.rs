@@ -12,12 +12,13 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::certificate::certificate;
 use crate::facts::{Facts, Outcome};
-use crate::hessian::{Diagonal, Hessian, gram_in_passes, sampled_hessian};
+use crate::hessian::{Diagonal, Hessian, gram_in_passes};
 use crate::lagged::{Formed, Lagged};
 use crate::objective::{Loss, NoLoss, column_norms, dense_hessian, no_loss};
 use crate::pilot::Pilot;
 use crate::point::Point;
 use crate::problem::{Form, Link, Problem};
+use crate::sampling::{Sampler, Sampling, SamplingError};
 use crate::start::{Start, candidates, shift_direction};
 use crate::unseen::unseen_directions;
 use crate::warning::warnings;
@@ -39,6 +40,8 @@ pub struct Solver {
     pub start: Start,
     /// How the Hessian enters a step.
     pub hessian: Hessian,
+    /// How closely sampled rows stand for all, with [`Hessian::Sampled`].
+    pub sampling: Sampling,
     /// Stop when each entry of the gradient is at most this times the terms that it is the sum of. Default 1e-10.
     pub gradient_tolerance: f64,
     /// Default 100.
@@ -54,6 +57,7 @@ impl Default for Solver {
         Solver {
             start: Start::Auto,
             hessian: Hessian::Auto,
+            sampling: Sampling::default(),
             gradient_tolerance: 1e-10,
             max_iterations: 100,
             seed: Seed(0),
@@ -113,6 +117,11 @@ impl Solver {
     /// The same solver with another use of the Hessian.
     pub fn with_hessian(self, hessian: Hessian) -> Self {
         Solver { hessian, ..self }
+    }
+
+    /// The same solver with another accuracy of [`Hessian::Sampled`].
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        Solver { sampling, ..self }
     }
 
     /// The same solver with another certificate.
@@ -210,7 +219,9 @@ impl Solver {
     /// The answer on the pilot's rows, and the logarithm of the loss on all rows that it has to be below: that at the given start, or at
     /// the reference.
     fn start_from(&self, pilot: &Loss<'_, '_>, loss: &Loss<'_, '_>) -> Option<(Vec<f64>, f64)> {
-        let rough = Solver { gradient_tolerance: self.gradient_tolerance.max(PILOT_TOLERANCE), ..self.clone() };
+        // The start must not depend on the coins of the run.
+        let hessian = if self.hessian == Hessian::Sampled { Hessian::Exact } else { self.hessian };
+        let rough = Solver { gradient_tolerance: self.gradient_tolerance.max(PILOT_TOLERANCE), hessian, ..self.clone() };
         let (run, overflow) = rough.fit(pilot, None, &mut ignore_events).ok()?;
         // A given start that overflows is left with a word, by the other way.
         let x = Some(run.found.x).filter(|_| !overflow)?;
@@ -251,6 +262,7 @@ impl Solver {
         if self.max_iterations == 0 {
             return Err(InputError::parameter("max-iter", 0, "at least 1").into());
         }
+        self.sampling.validate()?;
         if let Start::Given(x) = &self.start {
             problem.require_point("start", x)?;
         }
@@ -347,27 +359,29 @@ impl Solver {
             x = found.x.clone();
             before = Some(found);
         }
-        if choice == Hessian::Sampled {
-            let mut draw = 0;
-            let sampled = |loss: &Loss<'_, '_>, point: &Point| {
-                draw += 1;
-                sampled_hessian(loss, point, self.seed.split_at("row sample", draw))
-            };
-            let found = minimiser.minimise_with(loss, &mut Dense::new(loss.column_norms.to_vec(), sampled), x, observer)?;
-            return Ok(Run { found, curvature: Known::Nothing, choice, course: None });
-        }
-        let mut model = Dense::new(loss.column_norms.to_vec(), dense_hessian);
+        let mut sampler = (choice == Hessian::Sampled).then(|| Sampler::new(self.sampling, self.max_iterations, self.seed, self.certify));
+        let hessian = |loss: &Loss<'_, '_>, point: &Point| match &mut sampler {
+            Some(sampler) => sampler.hessian(loss, point),
+            None => dense_hessian(loss, point),
+        };
+        let mut model = Dense::new(loss.column_norms.to_vec(), hessian);
         let mut found = minimiser.minimise_with(loss, &mut model, x.clone(), observer)?;
-        let choice = if before.is_some() && found.iterations == 0 { choice } else { Hessian::Exact };
+        let hessian = model.hessian();
+        let sampling = sampler.and_then(|sampler| sampler.error(loss));
+        let (choice, curvature) = match sampling {
+            Some(_) => (Hessian::Sampled, Known::Nothing),
+            None if before.is_some() && found.iterations == 0 => (choice, Known::Present(hessian)),
+            None => (Hessian::Exact, Known::Present(hessian)),
+        };
         let course = match before {
-            None => Some(Course { start: x, steps: found.whole_steps, held_back: found.iterations - found.whole_steps }),
+            None => Some(Course { start: x, steps: found.whole_steps, held_back: found.iterations - found.whole_steps, sampling }),
             Some(before) => {
                 found.iterations += before.iterations;
                 found.trace.splice(0..1.min(found.trace.len()), before.trace);
                 None
             }
         };
-        Ok(Run { found, curvature: Known::Present(model.hessian()), choice, course })
+        Ok(Run { found, curvature, choice, course })
     }
 
     fn finish(
@@ -444,11 +458,13 @@ pub(crate) struct Course {
     pub(crate) steps: usize,
     /// Steps that were held back or refused.
     pub(crate) held_back: usize,
+    /// How far the Hessians were from those of all rows, where any was sampled.
+    pub(crate) sampling: Option<SamplingError>,
 }
 
 /// A point with its derivatives.
 pub(crate) struct Answer {
-    /// How it was come to, where all steps were made with the Hessian itself.
+    /// How it was come to, where all steps were made with the Hessian itself, or a sampled one.
     pub(crate) course: Option<Course>,
     pub(crate) x: Vec<f64>,
     pub(crate) point: Point,

@@ -2,7 +2,7 @@
 
 use certus_numeric::Array;
 use certus_numeric::seed::{hash64, unit_interval};
-use certus_regression::{Certify, Facts, Form, Link, Problem, Solver, Start, certificate};
+use certus_regression::{Certify, Facts, Form, Link, Problem, SamplingError, Solver, Start, certificate};
 
 #[test]
 fn every_check_of_the_certificate_can_fail() {
@@ -11,7 +11,8 @@ fn every_check_of_the_certificate_can_fail() {
     let (b, w) = ((0..40).map(|i| 1.0 + entry(1000 + i)).collect::<Vec<_>>(), vec![1.0; 40]);
     let problem = Problem::new(&a, &b, Link::Exp, Form::Plain).unwrap().with_row_reg(&w).unwrap();
     let near = Solver::default().solve(&problem).unwrap().x.iter().map(|x| x + 1e-3).collect();
-    let good = Solver::default().with_certify(Certify::Full).with_start(Start::Given(near)).solve(&problem).unwrap().facts;
+    let mut good = Solver::default().with_certify(Certify::Full).with_start(Start::Given(near)).solve(&problem).unwrap().facts;
+    good.sampling_error = Some(SamplingError { requested: 0.1, measured: Some(0.05) });
     certus_testkit::certificates::must_fail_once(
         certificate,
         good,
@@ -38,6 +39,7 @@ fn every_check_of_the_certificate_can_fail() {
                     contraction.held_back = 1;
                 }
             }),
+            ("hessian_error", |f: &mut Facts| f.sampling_error = Some(SamplingError { requested: 0.1, measured: Some(0.2) })),
             ("error_at_the_end", |f: &mut Facts| f.distance = Some(1.0)),
             ("log10_lipschitz", |f: &mut Facts| f.lipschitz_log10 = Some((200.0, 100.0))),
         ],

@@ -8,6 +8,7 @@ mod hostile;
 mod large;
 mod path;
 mod properties;
+mod sampling;
 mod scaled;
 mod starts;
 mod support;

@@ -8,7 +8,7 @@ use certus_linalg::factor::{Cholesky, symmetric_eigenvalues};
 use certus_linalg::view::view;
 use certus_numeric::seed::{hash64, unit_interval};
 use certus_numeric::{Array, Csr};
-use certus_regression::{Error, Evaluation, Form, Link, Outcome, Problem, Solution, Solver};
+use certus_regression::{Error, Evaluation, Form, Link, Outcome, Problem, Sampling, Solution, Solver};
 use certus_testkit::cases::{json, numbers, shipped};
 
 /// Every link with every form.
@@ -235,6 +235,11 @@ pub(crate) fn random(seed: u64, pair: (Link, Form), n: usize, d: usize) -> (Data
 /// A solver that goes to the end of the precision.
 pub(crate) fn tight() -> Solver {
     Solver::default().with_gradient_tolerance(1e-14).with_max_iterations(300)
+}
+
+/// Samples few rows, so that a few thousand are enough to sample of.
+pub(crate) fn few_rows() -> Sampling {
+    Sampling { eps0: 0.7, ..Sampling::default() }
 }
 
 /// The gradient, where it does not overflow.

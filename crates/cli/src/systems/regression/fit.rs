@@ -99,6 +99,7 @@ impl SolverArgs {
             max_iterations: self.max_iter,
             seed: ctx.seed(),
             certify: self.certify.into(),
+            ..Solver::default()
         })
     }
 }
