@@ -9,6 +9,7 @@ use certus_numeric::ScaledValue;
 use certus_numeric::sum::{max_abs, norm2};
 
 use crate::Error;
+use crate::answer::{Answer, Course, Known};
 use crate::curvature::slack;
 use crate::hessian::Hessian;
 use crate::lagged::lag;
@@ -20,7 +21,7 @@ use crate::problem::{Form, Link, Problem};
 use crate::rounding::Rounding;
 use crate::rows::{each_row, max_rows};
 use crate::sampling::SamplingError;
-use crate::solver::{Answer, Certify, Course, Known};
+use crate::solver::Certify;
 
 /// Everything measured of one answer. The certificate is derived from it.
 #[derive(Clone, Debug)]

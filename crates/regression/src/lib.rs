@@ -31,6 +31,7 @@
 //! Sources: Song, Yin, Zhang, Li et al., rescaled and softmax regression, 2023; Deuflhard, Newton Methods for Nonlinear Problems, 2004.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod certificate;
 pub mod curvature;
 mod error;

@@ -4,12 +4,12 @@
 
 use certus_linalg::Matrix;
 
+use crate::answer::Answer;
 use crate::objective::{Loss, largest_entry};
 use crate::point::Point;
 use crate::positive::{Positive, RowNorms};
 use crate::problem::{Form, Problem};
 use crate::rows::{chain, each_row, max_rows, sum_rows};
-use crate::solver::Answer;
 
 /// Unit roundoff.
 const UNIT: f64 = 0.5 * f64::EPSILON;

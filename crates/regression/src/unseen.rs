@@ -4,9 +4,9 @@ use certus_linalg::factor::{Cholesky, PivotedQr, symmetric_eigen};
 use certus_linalg::operator::LinearOperator;
 use certus_linalg::{Error, Mat};
 
+use crate::answer::{Answer, Known};
 use crate::objective::Loss;
 use crate::problem::{Form, Link, Problem};
-use crate::solver::{Answer, Known};
 
 /// Orthonormal directions along which the curvature is zero to rounding; `None` where there are none, or the Hessian was not formed.
 pub(crate) fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<Option<Mat<f64>>, Error> {

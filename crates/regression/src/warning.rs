@@ -2,10 +2,10 @@
 
 use certus_linalg::{Mat, Matrix};
 
+use crate::answer::Answer;
 use crate::facts::Facts;
 use crate::problem::{Form, Link, Problem};
 use crate::rows::sum_rows;
-use crate::solver::Answer;
 
 /// Cancellation of a sum beyond which it is worth a word.
 const NEAR_ZERO: f64 = 1e6;
