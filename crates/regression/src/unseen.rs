@@ -31,7 +31,12 @@ pub(crate) fn unseen_directions(loss: &Loss<'_, '_>, answer: &Answer) -> Result<
     }
     // Back from scaled variables, and orthonormal again.
     let directions = Mat::from_fn(d, flat.len(), |i, k| eigen.vectors[(i, flat[k])] / scales[i]);
-    let directions = PivotedQr::new(directions)?.q(flat.len());
+    let mut directions = PivotedQr::new(directions)?.q(flat.len());
+    // What rounding left in columns that have no part in a direction would be all that some sparse rows see of it.
+    for mut v in directions.col_iter_mut() {
+        let largest = (0..d).map(|j| scales[j] * v[j].abs()).fold(0.0, f64::max);
+        (0..d).filter(|&j| scales[j] * v[j].abs() <= UNSEEN * largest).collect::<Vec<_>>().into_iter().for_each(|j| v[j] = 0.0);
+    }
     // Flat here is not flat everywhere: the loss must not depend on them at all.
     let unseen = directions.col_iter().all(|v| is_unseen(loss.problem, &v.iter().copied().collect::<Vec<_>>()));
     Ok(unseen.then_some(directions))
@@ -42,8 +47,8 @@ pub(crate) fn has_clear_inverse(factor: &Cholesky) -> bool {
     (0..factor.lower().nrows()).all(|j| factor.lower()[(j, j)].powi(2) > 1e-11)
 }
 
-/// Whether A v is zero to the rounding of v, or for the normalised exp without a row regulariser a constant: then the loss is the same at
-/// x and at x + v, for every x.
+/// Whether A v is zero to the rounding of v in all rows that count, or for the normalised exp without a row regulariser a constant: then the
+/// loss is the same at x and at x + v, for every x.
 fn is_unseen(problem: &Problem<'_>, v: &[f64]) -> bool {
     if problem.form() == Form::Normalised && problem.rows() == 1 && !problem.has_row_reg() {
         return true;
@@ -51,7 +56,9 @@ fn is_unseen(problem: &Problem<'_>, v: &[f64]) -> bool {
     let (image, size) = (problem.a().times(v), problem.a().absolute_times(&v.iter().map(|v| v.abs()).collect::<Vec<_>>()));
     let softmax = problem.link() == Link::Exp && problem.form() == Form::Normalised && !problem.has_row_reg();
     let constant = if softmax { image.first().copied().unwrap_or(0.0) } else { 0.0 };
-    image.iter().zip(&size).all(|(image, size)| (image - constant).abs() <= UNSEEN * (size + constant.abs()))
+    // In a form with a sum, rows without weight enter the sum.
+    let counts = |i: usize| problem.form() != Form::Plain || problem.weight(i) > 0.0 || problem.row_reg_squared(i) > 0.0;
+    (0..image.len()).all(|i| !counts(i) || (image[i] - constant).abs() <= UNSEEN * (size[i] + constant.abs()))
 }
 
 /// What A v may be of the terms that it is the sum of: v comes from eigenvectors.

@@ -108,3 +108,31 @@ fn the_softmax_of_many_rows_is_proven() {
     let problem = Problem::new(&a, &b, Link::Exp, Form::Normalised).unwrap();
     assert!(radius(&Solver::default().solve(&problem).unwrap()) < 1e-5);
 }
+
+#[test]
+fn directions_that_sparse_rows_or_rows_without_weight_do_not_see_are_found() {
+    // A column of zeros, and the last column the same as the first.
+    let (n, d) = (ROWS, 52);
+    let a = sparse(n, d - 2);
+    let (mut pointers, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    for i in 0..n {
+        let (columns, entries) = a.row(i);
+        indices.extend_from_slice(columns);
+        values.extend_from_slice(entries);
+        if columns[0] == 0 {
+            indices.push(d as u32 - 1);
+            values.push(entries[0]);
+        }
+        pointers.push(indices.len());
+    }
+    let twice = Csr::new(n, d, pointers, indices, values).unwrap();
+    let b = targets(&a, f64::exp);
+    let found = Solver::default().solve(&Problem::new(&twice, &b, Link::Exp, Form::Plain).unwrap()).unwrap();
+    assert!(radius(&found) < 1e-6 && found.facts.rank == d - 2, "{} {:?}", found.facts.rank, found.warnings);
+    assert!((found.x[0] - found.x[d - 1]).abs() < 1e-9 && found.x[d - 2].abs() < 1e-12, "the shortest x");
+
+    let weights = (0..n).map(|i| f64::from(u8::from(i < 30))).collect::<Vec<_>>();
+    let few = Problem::new(&a, &b, Link::Exp, Form::Plain).unwrap().with_data_weights(&weights).unwrap();
+    let found = Solver::default().solve(&few).unwrap();
+    assert!(found.facts.rank <= 30 && found.facts.positive, "{} {:?}", found.facts.rank, found.outcome);
+}
