@@ -181,9 +181,7 @@ impl Positive {
 
     /// The square root of entry j of the diagonal of H⁻¹.
     pub(crate) fn deviation(&self, j: usize) -> f64 {
-        let d = self.scales.len();
-        norm2(&self.inverse_lower.col(j).try_as_col_major().map_or_else(|| vec![f64::INFINITY; d], |c| c.as_slice()[j..].to_vec()))
-            / self.scales[j]
+        self.inverse_lower.col(j).try_as_col_major().map_or(f64::INFINITY, |column| norm2(&column.as_slice()[j..])) / self.scales[j]
     }
 
     /// The least eigenvalue of H, from the largest of its inverse, which scaling does not spoil.
