@@ -203,14 +203,20 @@ fn rivals(
         if reached {
             disagreement = disagreement.max((loss / answer.metric("loss") - 1.0).abs());
             if let Some(at_least) = at_least {
-                goal(&format!("{}: time of {name} over ours", contest.work), peer.ratio(ours), at_least, context.quick, experiment);
+                goal(
+                    &format!("{}, {} threads: time of {name} over ours", contest.work, contest.threads),
+                    peer.ratio(ours),
+                    at_least,
+                    context.quick,
+                    experiment,
+                );
             }
         }
         peers.push(peer);
     }
     if !disagreement.is_nan() {
         experiment.claims.push(ClaimLine {
-            text: format!("{}: our loss at their answers against NumPy's, relatively", contest.work),
+            text: format!("{}, {} threads: our loss at their answers against NumPy's, relatively", contest.work, contest.threads),
             expected: "at most 1e-10".into(),
             measured: format!("{disagreement:.1e}"),
             outcome: if disagreement <= 1e-10 { Outcome::Met } else { Outcome::Failed },

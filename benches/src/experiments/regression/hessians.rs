@@ -89,7 +89,7 @@ pub(super) fn crossover(context: &Context, experiment: &mut Experiment) -> Resul
                         Ok(solution) => format!("{median:.4}, {}", solution.status),
                         Err(error) => error.to_string(),
                     });
-                    chosen = solved.map_or_else(|_| "-".into(), |solution| format!("{:?}", solution.facts.hessian_choice));
+                    chosen = solved.map_or_else(|_| "-".into(), |solution| solution.facts.hessian_choice.name().into());
                 }
                 let [exact, sampled, matrix_free, automatic] = seconds;
                 // A method that did not converge is NaN, and the least of numbers passes over it.
