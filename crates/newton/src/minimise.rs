@@ -76,6 +76,8 @@ pub struct State<P> {
     pub radius: f64,
     /// Refused steps since the last one that was taken.
     refused: usize,
+    /// A point whose memory may be used again.
+    spare: Option<P>,
 }
 
 /// The result of a minimisation.
@@ -154,7 +156,7 @@ impl Minimiser {
         let Some(point) = objective.point(&x) else { return Ok(None) };
         let (loss, gradient) = (objective.loss(&point), objective.gradient(&point));
         model.update(objective, &point, &x, &gradient)?;
-        Ok(Some(State { x, point, loss, gradient, iteration: 0, whole_steps: 0, radius: f64::INFINITY, refused: 0 }))
+        Ok(Some(State { x, point, loss, gradient, iteration: 0, whole_steps: 0, radius: f64::INFINITY, refused: 0, spare: None }))
     }
 
     /// One step, taken or refused; or why there is none.
@@ -193,12 +195,22 @@ impl Minimiser {
         // Below the rounding of the loss, only the gradient can tell what a step is worth.
         let negligible = step.decrease <= 64.0 * f64::EPSILON * loss;
         let promised_little = !step.limited && step.decrease <= self.loss_tolerance * loss;
-        let reached = objective.point(&x);
-        let taken = reached.filter(|point| {
+        let reached = match state.spare.take() {
+            Some(spare) => objective.point_in(&x, spare),
+            None => objective.point(&x),
+        };
+        let is_better = |point: &O::Point| {
             let new_loss = objective.loss(point);
             if negligible { new_loss.ratio(state.loss) <= 1.0 + 1e-12 } else { new_loss < state.loss }
-        });
-        let Some(point) = taken else {
+        };
+        let point = match reached {
+            Some(point) if is_better(&point) => Some(point),
+            refused => {
+                state.spare = refused;
+                None
+            }
+        };
+        let Some(point) = point else {
             if promised_little {
                 return Ok(Some(Stop::Decrease));
             }
@@ -222,7 +234,8 @@ impl Minimiser {
         } else if worth > 0.75 && step.limited {
             state.radius = state.radius.max(3.0 * step.length);
         }
-        (state.x, state.point, state.loss, state.gradient, state.refused) = (x, point, new_loss, gradient, 0);
+        state.spare = Some(std::mem::replace(&mut state.point, point));
+        (state.x, state.loss, state.gradient, state.refused) = (x, new_loss, gradient, 0);
         state.whole_steps += usize::from(!step.limited);
         model.update(objective, &state.point, &state.x, &state.gradient)?;
         Ok(None)

@@ -17,6 +17,11 @@ pub trait Objective {
     /// Evaluates the function at x. `None` where it is not finite: the step that led there is refused.
     fn point(&self, x: &[f64]) -> Option<Self::Point>;
 
+    /// The same in the memory of a point that is no longer needed. Default: in its own.
+    fn point_in(&self, x: &[f64], _spare: Self::Point) -> Option<Self::Point> {
+        self.point(x)
+    }
+
     /// The value.
     fn loss(&self, point: &Self::Point) -> ScaledValue;
 

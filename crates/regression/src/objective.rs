@@ -100,12 +100,16 @@ impl<'p, 'a> Loss<'p, 'a> {
     }
 
     /// The plain form with all its derivatives, in one pass over A; `None` where it needs a scale, or is not finite.
-    fn plain_point(&self, x: &[f64]) -> Option<Point> {
+    fn plain_point(&self, x: &[f64], spare: Point) -> Option<Point> {
         let (p, n) = (self.problem, self.problem.rows());
         let (link, b, has_row_reg) = (p.link(), p.b(), p.has_row_reg());
-        let (mut z, mut u) = (vec![0.0; if has_row_reg { n } else { 0 }], vec![0.0; n]);
-        let mut v = vec![0.0; if link == Link::Exp { 0 } else { n }];
-        let (mut g, mut h) = (vec![0.0; n], vec![0.0; n]);
+        let Point { mut z, mut u, mut v, rows: RowDerivatives { mut g, mut h, .. }, .. } = spare;
+        let (of_z, of_v) = (if has_row_reg { n } else { 0 }, if link == Link::Exp { 0 } else { n });
+        for (values, len) in [(&mut z, of_z), (&mut u, n), (&mut v, of_v), (&mut g, n), (&mut h, n)] {
+            if values.len() != len {
+                *values = vec![0.0; len];
+            }
+        }
         let block = |first: usize, now: &mut [f64], [z, u, v, g, h]: [&mut [f64]; 5]| {
             let mut found = PlainRows { top: f64::NEG_INFINITY, largest: 0.0, squares: 0.0, of_rows: 0.0, size: 0.0 };
             for (k, z) in now.iter_mut().enumerate() {
@@ -356,8 +360,12 @@ impl Objective for Loss<'_, '_> {
     }
 
     fn point(&self, x: &[f64]) -> Option<Point> {
+        self.point_in(x, Point::default())
+    }
+
+    fn point_in(&self, x: &[f64], spare: Point) -> Option<Point> {
         if self.problem.form() == Form::Plain
-            && let Some(point) = self.plain_point(x)
+            && let Some(point) = self.plain_point(x, spare)
         {
             return Some(point);
         }
