@@ -90,9 +90,29 @@ pub fn matmul_into(mut c: MatMut<'_, f64>, into: Destination, alpha: f64, a: Mat
     }
 }
 
+/// As [`matmul_into`], in one piece on the calling thread: for blocks of work that run in parallel themselves.
+///
+/// # Panics
+/// If the dimensions do not fit.
+pub fn matmul_here(mut c: MatMut<'_, f64>, into: Destination, alpha: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    if c.ncols() == 1 || c.nrows() == 1 {
+        for j in 0..c.ncols() {
+            for i in 0..c.nrows() {
+                let value = alpha * a.row(i).iter().zip(b.col(j).iter()).fold(0.0, |sum, (a, b)| sum + a * b);
+                c[(i, j)] = if into == Destination::Add { c[(i, j)] + value } else { value };
+            }
+        }
+        return;
+    }
+    gemm(c, accum(into), a, b, alpha, Par::Seq);
+}
+
 /// `aᵀ a`, all of it, exactly symmetric. Cost: n d² flops for an n x d matrix.
 pub fn gram(a: MatRef<'_, f64>) -> Mat<f64> {
     let (n, d) = (a.nrows(), a.ncols());
+    if d >= TILE {
+        return wide_gram(a);
+    }
     let lower = |mut part: Mat<f64>, rows: std::ops::Range<usize>| {
         let block = a.subrows(rows.start, rows.len());
         triangular::matmul(
@@ -109,6 +129,30 @@ pub fn gram(a: MatRef<'_, f64>) -> Mat<f64> {
         part
     };
     let mut g = if n > SHORT_SUM { ordered_blocks(n, || Mat::zeros(d, d), lower) } else { lower(Mat::zeros(d, d), 0..n) };
+    for j in 0..d {
+        for i in 0..j {
+            g[(i, j)] = g[(j, i)];
+        }
+    }
+    g
+}
+
+/// As [`gram`], by tiles of the lower triangle: a wide result is work enough for all threads.
+fn wide_gram(a: MatRef<'_, f64>) -> Mat<f64> {
+    let d = a.ncols();
+    let width = tile(d);
+    let tiles = (0..d.div_ceil(width)).flat_map(|i| (0..=i).map(move |j| (i, j))).collect::<Vec<_>>();
+    let columns = |t: usize| a.subcols(t * width, width.min(d - t * width));
+    let formed = sum::par_blocks(tiles.len(), 1, |range| {
+        let (i, j) = tiles[range.start];
+        let mut part = Mat::zeros(columns(i).ncols(), columns(j).ncols());
+        gemm(part.as_mut(), Accum::Replace, columns(i).transpose(), columns(j), 1.0, Par::Seq);
+        part
+    });
+    let mut g = Mat::zeros(d, d);
+    for ((i, j), part) in tiles.into_iter().zip(formed) {
+        g.as_mut().submatrix_mut(i * width, j * width, part.nrows(), part.ncols()).copy_from(part);
+    }
     for j in 0..d {
         for i in 0..j {
             g[(i, j)] = g[(j, i)];

@@ -1,0 +1,279 @@
+//! The part of a problem that concerns X: queries, keys, masks, the scale, and the regulariser of X.
+
+use certus_contract::InputError;
+use certus_linalg::product::{Destination, gram, matmul, matmul_into};
+use certus_linalg::view::{rows_of, view};
+use certus_linalg::{Error as LinearAlgebraError, Mat, MatMut, MatRef};
+use certus_numeric::Array;
+use certus_numeric::sum::norm2;
+
+use crate::blocks::{Block, height};
+use crate::mask::Visible;
+use crate::scores::Scores;
+use crate::symmetric::{distinct, expand, pack};
+
+/// The queries and keys of the heads in one sequence.
+#[derive(Clone, Debug)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) heads: Vec<Scores<'a>>,
+    pub(crate) visible: Visible<'a>,
+    /// `A1ᵀ A1` and `A2ᵀ A2` of each head.
+    pub(crate) grams: Vec<(Mat<f64>, Mat<f64>)>,
+}
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn new(heads: Vec<Scores<'a>>, visible: Visible<'a>) -> Self {
+        let grams = heads.iter().map(|head| (gram(view(head.a1)), gram(view(head.a2)))).collect();
+        Inputs { heads, visible, grams }
+    }
+
+    /// The number of queries.
+    pub(crate) fn queries(&self) -> usize {
+        self.heads[0].a1.rows()
+    }
+
+    /// The number of keys.
+    pub(crate) fn keys(&self) -> usize {
+        self.heads[0].a2.rows()
+    }
+
+    /// The number of keys that query i sees.
+    pub(crate) fn count(&self, i: usize) -> usize {
+        self.visible.count(i, self.keys())
+    }
+}
+
+/// The score matrices `scale A1 X A2ᵀ` of all sequences as functions of X.
+#[derive(Clone, Debug)]
+pub(crate) struct Bilinear<'a> {
+    pub(crate) sequences: Vec<Inputs<'a>>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) heads: usize,
+    pub(crate) d1: usize,
+    pub(crate) d2: usize,
+    pub(crate) scale: f64,
+    /// The weight of `½ |scale A1 (X - X0) A2ᵀ|²`.
+    pub(crate) logit_reg: f64,
+    /// The weight of `½ |X - X0|²`.
+    pub(crate) ridge: f64,
+    pub(crate) x0: Vec<f64>,
+}
+
+/// A residual of least squares for a constant that counts as none, relative to it.
+const CONSTANT: f64 = 1e-8;
+
+impl<'a> Bilinear<'a> {
+    /// Scale 1, no regulariser, a reference of zeros. At least one sequence, all with the same heads and columns.
+    pub(crate) fn new(sequences: Vec<Inputs<'a>>) -> Self {
+        let first = &sequences[0];
+        let (heads, d1, d2) = (first.heads.len(), first.heads[0].a1.cols(), first.heads[0].a2.cols());
+        let x0 = vec![0.0; heads * d1 * d2];
+        let mut new = Bilinear { sequences, blocks: Vec::new(), heads, d1, d2, scale: 1.0, logit_reg: 0.0, ridge: 0.0, x0 };
+        new.cut(None);
+        new
+    }
+
+    /// Cuts the queries into blocks of so many rows, by default by the sizes.
+    pub(crate) fn cut(&mut self, rows: Option<usize>) {
+        let of = |(s, sequence): (usize, &Inputs<'_>)| {
+            let (n, m) = (sequence.queries(), sequence.keys());
+            let height = rows.unwrap_or(height(n));
+            let block = |first: usize| {
+                let rows = first..n.min(first + height);
+                Block { sequence: s, seen: sequence.visible.seen(rows.clone(), m), rows }
+            };
+            (0..n).step_by(height).map(block).collect::<Vec<_>>()
+        };
+        self.blocks = self.sequences.iter().enumerate().flat_map(of).collect();
+    }
+
+    pub(crate) fn set_scale(&mut self, scale: f64) -> Result<(), InputError> {
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(InputError::parameter("scale", scale, "finite and above 0"));
+        }
+        self.scale = scale;
+        Ok(())
+    }
+
+    /// Entries of one head's X.
+    pub(crate) fn of_head(&self) -> usize {
+        self.d1 * self.d2
+    }
+
+    /// Entries of X.
+    pub(crate) fn of_x(&self) -> usize {
+        self.heads * self.of_head()
+    }
+
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        if self.heads == 1 { vec![self.d1, self.d2] } else { vec![self.heads, self.d1, self.d2] }
+    }
+
+    /// X of head h.
+    pub(crate) fn head<'x>(&self, x: &'x [f64], h: usize) -> &'x [f64] {
+        &x[h * self.of_head()..(h + 1) * self.of_head()]
+    }
+
+    /// Queries of all sequences.
+    pub(crate) fn queries(&self) -> usize {
+        self.sequences.iter().map(Inputs::queries).sum()
+    }
+
+    /// Entries of one head's attention maps that some query may see.
+    pub(crate) fn entries(&self) -> usize {
+        self.blocks.iter().map(|b| b.rows.len() * b.seen).sum()
+    }
+
+    /// Queries that see no key.
+    pub(crate) fn dead_rows(&self) -> usize {
+        self.sequences.iter().map(|s| (0..s.queries()).filter(|&i| s.count(i) == 0).count()).sum()
+    }
+
+    /// Whether some query sees more than one key: else the attention does not depend on X.
+    pub(crate) fn moves(&self) -> bool {
+        self.sequences.iter().any(|s| (0..s.queries()).any(|i| s.count(i) > 1))
+    }
+
+    /// `X - X0`.
+    pub(crate) fn shift(&self, x: &[f64]) -> Vec<f64> {
+        x.iter().zip(&self.x0).map(|(x, x0)| x - x0).collect()
+    }
+
+    /// `scale² Σ A1ᵀA1 D A2ᵀA2`: the logit metric applied to a direction of X.
+    pub(crate) fn metric_times(&self, d: &[f64]) -> Vec<f64> {
+        let mut sum = vec![0.0; d.len()];
+        for (h, (sum, d)) in sum.chunks_exact_mut(self.of_head()).zip(d.chunks_exact(self.of_head())).enumerate() {
+            for sequence in &self.sequences {
+                let (g1, g2) = &sequence.grams[h];
+                let product = matmul(matmul(g1.as_ref(), rows_of(d, self.d1, self.d2)).as_ref(), g2.as_ref());
+                add_scaled(sum, self.scale * self.scale, product.as_ref());
+            }
+        }
+        sum
+    }
+
+    /// The gradient of the regulariser for `X - X0`, linear in it.
+    pub(crate) fn pull(&self, shift: &[f64]) -> Vec<f64> {
+        let mut pull = if self.logit_reg > 0.0 { self.metric_times(shift) } else { vec![0.0; shift.len()] };
+        pull.iter_mut().zip(shift).for_each(|(p, s)| *p = self.logit_reg * *p + self.ridge * s);
+        pull
+    }
+
+    /// The logit metric of one head as a matrix, d1 d2 x d1 d2.
+    pub(crate) fn metric(&self) -> Mat<f64> {
+        let mut sum = vec![0.0; distinct(self.d1) * distinct(self.d2)];
+        self.add_metric(1.0, &mut sum);
+        expand(&sum, self.d1, self.d2)
+    }
+
+    /// `sum += factor scale² Σ A1ᵀA1 ⊗ A2ᵀA2` over the sequences, in distinct entries.
+    pub(crate) fn add_metric(&self, factor: f64, sum: &mut [f64]) {
+        let count = self.sequences.len();
+        let (of_queries, of_keys) = (distinct(self.d1), distinct(self.d2));
+        let (mut first, mut second) = (vec![0.0; count * of_queries], vec![0.0; count * of_keys]);
+        let packed = first.chunks_exact_mut(of_queries).zip(second.chunks_exact_mut(of_keys));
+        for (sequence, (first, second)) in self.sequences.iter().zip(packed) {
+            let (g1, g2) = &sequence.grams[0];
+            pack(|p, q| g1[(p, q)], self.d1, first);
+            pack(|p, q| g2[(p, q)], self.d2, second);
+        }
+        let (first, second) = (rows_of(&first, count, of_queries), rows_of(&second, count, of_keys));
+        let sum = MatMut::from_row_major_slice_mut(sum, of_queries, of_keys);
+        matmul_into(sum, Destination::Add, factor * self.scale * self.scale, first.transpose(), second);
+    }
+
+    /// The Gram matrices of each head's queries and keys, summed over the sequences.
+    pub(crate) fn summed_grams(&self) -> Vec<(Mat<f64>, Mat<f64>)> {
+        let mut sums = self.sequences[0].grams.clone();
+        for sequence in &self.sequences[1..] {
+            for ((sum1, sum2), (g1, g2)) in sums.iter_mut().zip(&sequence.grams) {
+                *sum1 += g1;
+                *sum2 += g2;
+            }
+        }
+        sums
+    }
+
+    /// Whether, in some head, one combination of the keys' columns is the same for all keys of all sequences.
+    pub(crate) fn constant_in_keys(&self) -> Result<bool, LinearAlgebraError> {
+        let grams = self.summed_grams();
+        for (h, (_, gram)) in grams.iter().enumerate() {
+            if makes_constant(gram, || self.sequences.iter().map(|s| s.heads[h].a2))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the logits of the first head can all be shifted together.
+    pub(crate) fn shifts(&self) -> Result<bool, LinearAlgebraError> {
+        let (g1, g2) = &self.summed_grams()[0];
+        Ok(makes_constant(g1, || self.sequences.iter().map(|s| s.heads[0].a1))?
+            && makes_constant(g2, || self.sequences.iter().map(|s| s.heads[0].a2))?)
+    }
+
+    /// The largest norm of the inputs.
+    pub(crate) fn largest_norm(&self) -> f64 {
+        let arrays = self.sequences.iter().flat_map(|s| s.heads.iter().flat_map(|h| [h.a1, h.a2]));
+        arrays.map(|a| norm2(a.as_slice())).fold(1.0, f64::max)
+    }
+}
+
+/// Whether the columns of the matrices, one below the other, can make the vector of ones.
+fn makes_constant<'m, I: Iterator<Item = &'m Array>>(gram: &Mat<f64>, matrices: impl Fn() -> I) -> Result<bool, LinearAlgebraError> {
+    let d = gram.nrows();
+    let (mut sums, mut count) = (vec![0.0; d], 0);
+    for a in matrices() {
+        (0..a.rows()).for_each(|j| sums.iter_mut().zip(a.row(j)).for_each(|(s, v)| *s += v));
+        count += a.rows();
+    }
+    let eigen = certus_linalg::factor::symmetric_eigen(gram.as_ref())?;
+    let largest = eigen.values.last().copied().unwrap_or(0.0);
+    let mut w = vec![0.0; d];
+    for (k, value) in eigen.values.iter().enumerate().filter(|(_, v)| **v > 1e-13 * d as f64 * largest) {
+        let along = eigen.vectors.col(k).iter().zip(&sums).fold(0.0, |sum, (v, s)| sum + v * s) / value;
+        w.iter_mut().zip(eigen.vectors.col(k).iter()).for_each(|(w, v)| *w += along * v);
+    }
+    let residual = matrices().flat_map(|a| (0..a.rows()).map(|j| a.row(j).iter().zip(&w).fold(-1.0, |r, (a, w)| r + a * w)));
+    Ok(residual.map(|r| r * r).sum::<f64>().sqrt() <= CONSTANT * (count as f64).sqrt())
+}
+
+/// `sum += factor a`, for a row-major sum.
+pub(crate) fn add_scaled(sum: &mut [f64], factor: f64, a: MatRef<'_, f64>) {
+    for (sum, row) in sum.chunks_exact_mut(a.ncols()).zip(a.row_iter()) {
+        sum.iter_mut().zip(row.iter()).for_each(|(s, v)| *s += factor * v);
+    }
+}
+
+/// A weight of a regulariser.
+pub(crate) fn weight(name: &str, value: f64) -> Result<f64, InputError> {
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(InputError::parameter(name, value, "finite and at least 0")) }
+}
+
+/// A finite matrix of this shape, not empty.
+pub(crate) fn require(array: &Array, name: &str, rows: usize, rows_are: &str, cols: usize) -> Result<(), InputError> {
+    array.require_matrix(name)?;
+    if array.is_empty() {
+        return Err(InputError::empty(name, array.shape()));
+    }
+    if array.rows() != rows || array.cols() != cols {
+        return Err(InputError::shape(name, array.shape(), format!("{rows} x {cols} ({rows} are {rows_are})")));
+    }
+    array.require_finite(name)
+}
+
+/// An array of this shape.
+pub(crate) fn shaped_array(shape: Vec<usize>, data: &[f64]) -> Array {
+    let mut array = Array::zeros(shape);
+    array.as_mut_slice().copy_from_slice(data);
+    array
+}
+
+/// A finite array of this shape.
+pub(crate) fn require_shape(array: &Array, name: &str, shape: &[usize]) -> Result<(), InputError> {
+    if array.shape() != shape {
+        let expected = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        return Err(InputError::shape(name, array.shape(), expected));
+    }
+    array.require_finite(name)
+}

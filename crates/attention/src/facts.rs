@@ -1,0 +1,82 @@
+//! What is measured of an answer.
+
+use certus_contract::Status;
+
+use crate::bilinear::Bilinear;
+use crate::kantorovich::Kantorovich;
+use crate::{Error, Method};
+
+/// Everything measured of one answer. The certificate is derived from it.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Queries of all sequences.
+    pub queries: usize,
+    /// Queries that see no key.
+    pub dead_rows: usize,
+    /// Whether some query sees more than one key.
+    pub moves: bool,
+    /// Numbers in X and Y.
+    pub unknowns: usize,
+    /// Numbers in the targets.
+    pub targets: usize,
+    /// The loss at the start.
+    pub loss_start: f64,
+    /// Steps that were taken or refused.
+    pub iterations: usize,
+    /// How the run ended.
+    pub status: Status,
+    /// How the Hessian entered the steps.
+    pub method: Method,
+    /// The norms of the gradient in X and in Y (0 where there is none).
+    pub gradient: (f64, f64),
+    /// Whether the least squares of Y are singular: other Y do as well.
+    pub values_singular: bool,
+    /// Whether the keys' columns can make a constant, of each head: X then has directions that the attention does not see.
+    pub constant_in_keys: bool,
+    /// The Kantorovich test in X, Y held fixed; `None` where it was not made.
+    pub kantorovich: Option<Kantorovich>,
+    /// The weight of the logit regulariser at which the Hessian in X is proven positive semidefinite at this point, the largest beta of
+    /// any row; with full certification.
+    pub convex_here: Option<f64>,
+    /// The weight at which the problem in X is convex everywhere, for this Y; with full certification.
+    pub convex_everywhere: Option<f64>,
+    /// The weight of the logit regulariser.
+    pub logit_reg_x: f64,
+    /// The largest of the norms that the theorem's constants are made of: inputs, parameters, targets, logits.
+    pub largest_norm: f64,
+}
+
+/// How a point was come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    pub(crate) loss_start: f64,
+    pub(crate) status: Status,
+    pub(crate) iterations: usize,
+    pub(crate) method: Method,
+}
+
+impl Facts {
+    /// What both kinds of problems have in common; the rest as if it were not there.
+    pub(crate) fn of(scores: &Bilinear<'_>, course: Course) -> Result<Facts, Error> {
+        let Course { loss_start, status, iterations, method } = course;
+        Ok(Facts {
+            queries: scores.queries(),
+            dead_rows: scores.dead_rows(),
+            moves: scores.moves(),
+            unknowns: scores.of_x(),
+            targets: 0,
+            loss_start,
+            iterations,
+            status,
+            method,
+            gradient: (0.0, 0.0),
+            values_singular: false,
+            constant_in_keys: scores.constant_in_keys()?,
+            kantorovich: None,
+            convex_here: None,
+            convex_everywhere: None,
+            logit_reg_x: scores.logit_reg,
+            largest_norm: scores.largest_norm(),
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! Loss, gradient and curvature at a point of the caller's.
+
+use certus_contract::InputError;
+use certus_numeric::Array;
+
+use super::pass::{Curvature, Point};
+use super::problem::{Params, Problem};
+use crate::Error;
+use crate::bounds::row_beta;
+use crate::scores::shaped;
+
+/// The loss and its derivatives at a point.
+#[derive(Clone, Debug)]
+pub struct Evaluation<'p, 'a> {
+    /// The loss, regularisers included.
+    pub loss: f64,
+    /// The gradient.
+    pub gradient: Params,
+    pub(crate) problem: &'p Problem<'a>,
+    pub(crate) point: Point,
+}
+
+/// Entries of a Hessian, at most.
+const LARGEST_HESSIAN: usize = 1 << 28;
+
+impl<'a> Problem<'a> {
+    /// Loss and gradient at X and Y. Cost: n m (2 d2 + d3 + dv) multiply-adds; memory beyond the inputs: a block of rows a thread.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `NonFinite`; `InvalidParameter` where the loss is not finite.
+    pub fn evaluate(&self, at: &Params) -> Result<Evaluation<'_, 'a>, Error> {
+        self.evaluation(at, false)
+    }
+
+    /// As [`Problem::evaluate`]; keeps the attention maps for products that follow, where they are no more than 128 MB.
+    ///
+    /// # Errors
+    /// As [`Problem::evaluate`].
+    pub fn linearise(&self, at: &Params) -> Result<Evaluation<'_, 'a>, Error> {
+        self.evaluation(at, true)
+    }
+
+    fn evaluation(&self, at: &Params, keep: bool) -> Result<Evaluation<'_, 'a>, Error> {
+        self.require(at, ["x", "y"])?;
+        let Some(point) = self.point(at.x.as_slice(), Some(at.y.as_slice()), keep)? else { return Err(overflow()) };
+        let gradient = self.params(&self.gradient_x(&point), &self.gradient_y(&point));
+        Ok(Evaluation { loss: point.loss, gradient, problem: self, point })
+    }
+}
+
+/// The error of a point whose loss is not finite.
+pub(crate) fn overflow() -> Error {
+    InputError::parameter("loss", "not finite", "finite: scale the inputs down, logits and squares overflow").into()
+}
+
+impl Evaluation<'_, '_> {
+    /// The product of the Hessian (or the Gauss-Newton matrix) with a direction. Cost: about two gradients.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `NonFinite`.
+    pub fn hessian_times(&self, direction: &Params, curvature: Curvature) -> Result<Params, Error> {
+        self.problem.require(direction, ["direction-x", "direction-y"])?;
+        let (x, y) = (direction.x.as_slice(), direction.y.as_slice());
+        let (x, y) = self.problem.hessian_times(&self.point, x, Some(y), curvature);
+        Ok(self.problem.params(&x, &y))
+    }
+
+    /// The Hessian (or the Gauss-Newton matrix), X before Y, each row-major. For one head.
+    ///
+    /// Cost: n m d2 (d2 / 2 + d3) + n d1² d2² / 4 + n d1 d2 d3 dv multiply-adds.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for several heads; `TooLarge`.
+    pub fn hessian(&self, curvature: Curvature) -> Result<Array, Error> {
+        let p = self.problem;
+        if p.scores.heads > 1 {
+            return Err(InputError::parameter("heads", p.scores.heads, "1 for a Hessian as a matrix").into());
+        }
+        let dimension = p.scores.of_x() + p.of_y();
+        if dimension * dimension > LARGEST_HESSIAN {
+            let found = format!("{dimension} x {dimension}");
+            return Err(InputError::too_large("hessian", found, format!("{LARGEST_HESSIAN} entries")).into());
+        }
+        let joint = p.block_hessian(&self.point, curvature, true).joint(p.dv);
+        Ok(certus_linalg::view::to_array(joint.as_ref()))
+    }
+
+    /// beta of each query: the least eigenvalue of the loss's Hessian in its own logits is at least minus that. For one head and one
+    /// sequence.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for several heads or sequences.
+    pub fn row_beta(&self) -> Result<Vec<f64>, Error> {
+        let (heads, sequences) = (self.problem.scores.heads, self.problem.outputs.len());
+        if heads * sequences > 1 {
+            return Err(InputError::parameter("heads times sequences", heads * sequences, "1 for row bounds").into());
+        }
+        Ok(self.problem.betas(&self.point))
+    }
+}
+
+impl Problem<'_> {
+    /// beta of each query, sequence by sequence, rounding included. For one head.
+    pub(crate) fn betas(&self, point: &Point) -> Vec<f64> {
+        let (mut left, mut map, mut out, mut slopes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut betas = Vec::with_capacity(self.scores.queries());
+        for (k, block) in self.scores.blocks.iter().enumerate() {
+            let (s, count, seen) = (block.sequence, block.rows.len(), block.seen);
+            if seen == 0 {
+                betas.resize(betas.len() + count, 0.0);
+                continue;
+            }
+            let c = &point.c[s][block.rows.start * self.dv..block.rows.end * self.dv];
+            let z = &point.z[s][block.rows.start * self.d3..block.rows.end * self.d3];
+            let f = self.map_of(point, k, 0, &mut left, &mut map);
+            let p = shaped(&mut slopes, count, seen);
+            self.row_gradients(point, s, z, c, f, seen, &mut out, p);
+            let visible = &self.scores.sequences[s].visible;
+            for (i, (f, p)) in block.rows.clone().zip(f.chunks_exact(seen).zip(p.chunks_exact(seen))) {
+                betas.push(row_beta(f, p, |j| visible.sees(i, j)));
+            }
+        }
+        betas
+    }
+}

@@ -1,0 +1,16 @@
+//! The layer problem: X and Y so that the attention's outputs match given ones.
+
+mod certify;
+mod evaluation;
+mod hessian;
+mod objective;
+mod pass;
+mod problem;
+mod solver;
+mod values;
+
+pub use evaluation::Evaluation;
+pub(crate) use evaluation::overflow;
+pub use pass::Curvature;
+pub use problem::{Head, Params, Problem, Sequence};
+pub use solver::{Solution, Solver};

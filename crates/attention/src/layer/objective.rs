@@ -1,0 +1,86 @@
+//! The loss as a function to be minimised: of X with the best Y for it, of X alone, or of both.
+
+use certus_linalg::Mat;
+use certus_linalg::factor::Cholesky;
+use certus_newton::Objective;
+use certus_numeric::ScaledValue;
+use certus_numeric::sum::norm2;
+
+use super::pass::{Curvature, Point};
+use super::problem::Problem;
+use crate::newton_steps::Curved;
+
+/// What is varied.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Over<'y> {
+    /// X, with the best Y for each.
+    Scores,
+    /// X, with this Y.
+    ScoresAt(&'y [f64]),
+    /// X and Y, one after the other in one vector.
+    Both,
+}
+
+/// The loss of a layer.
+pub(crate) struct Loss<'p, 'a> {
+    pub(crate) problem: &'p Problem<'a>,
+    pub(crate) over: Over<'p>,
+    /// The norm of the gradient at the start, if above 1.
+    pub(crate) unit: f64,
+}
+
+impl Objective for Loss<'_, '_> {
+    type Point = Point;
+
+    fn dimension(&self) -> usize {
+        self.problem.scores.of_x() + if self.over == Over::Both { self.problem.of_y() } else { 0 }
+    }
+
+    fn point(&self, x: &[f64]) -> Option<Point> {
+        let (x, y) = match self.over {
+            Over::Scores => (x, None),
+            Over::ScoresAt(y) => (x, Some(y)),
+            Over::Both => {
+                let (x, y) = x.split_at(self.problem.scores.of_x());
+                (x, Some(y))
+            }
+        };
+        self.problem.point(x, y, true).ok().flatten()
+    }
+
+    fn loss(&self, point: &Point) -> ScaledValue {
+        point.loss.into()
+    }
+
+    fn gradient(&self, point: &Point) -> Vec<f64> {
+        let mut gradient = self.problem.gradient_x(point);
+        if self.over == Over::Both {
+            gradient.extend(self.problem.gradient_y(point));
+        }
+        gradient
+    }
+
+    fn is_flat(&self, _: &Point, gradient: &[f64], tolerance: f64) -> bool {
+        norm2(gradient) <= tolerance * self.unit
+    }
+}
+
+impl Curved for Loss<'_, '_> {
+    /// With the best Y, that of the reduced loss.
+    fn hessian_times(&self, point: &Point, v: &[f64]) -> Vec<f64> {
+        let (problem, exact) = (self.problem, Curvature::Exact);
+        let Some(values) = &point.values else { return problem.hessian_times(point, v, None, exact).0 };
+        let mut along = values.solve(&problem.cross(point, v, exact), problem.dv);
+        along.iter_mut().for_each(|w| *w = -*w);
+        problem.hessian_times(point, v, Some(&along), exact).0
+    }
+
+    fn hessian(&self, point: &Point) -> Mat<f64> {
+        let reduced = point.values.is_some();
+        let blocks = self.problem.block_hessian(point, Curvature::Exact, reduced);
+        match Cholesky::new("the curvature in Y", blocks.yy.as_ref()) {
+            Ok(factor) if reduced => blocks.reduced(&factor.inverse_lower(), self.problem.dv),
+            _ => blocks.xx,
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Loss, gradient and products with the Hessian of a layer, in passes over blocks of rows.
+//!
+//! Of row i with attention f over the values h_j (rows of H = A3 Y), residual c and q = H c: the gradient in its logits is
+//! `2 f o (q - <f, q>)`, and `<f, q> = <c, Hᵀ f>` needs no pass over the keys.
+
+use certus_linalg::Error;
+use certus_linalg::product::{Destination, matmul_here, matmul_into};
+use certus_linalg::view::rows_of;
+use certus_linalg::{MatMut, MatRef};
+use certus_numeric::sum::{dot, par_dot};
+
+use super::problem::Problem;
+use super::values::ValuesSystem;
+use crate::blocks::{Block, PARTS, accumulate, add};
+use crate::scores::{product, rows, shaped};
+
+/// What is kept of a point (X, Y).
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    pub(crate) x: Vec<f64>,
+    /// Heads one below the other, each d3 x dv.
+    pub(crate) y: Vec<f64>,
+    /// For each sequence the heads' `F A3`, side by side.
+    pub(crate) z: Vec<Vec<f64>>,
+    /// For each sequence the residual.
+    pub(crate) c: Vec<Vec<f64>>,
+    /// For each sequence and head `A3 Y`.
+    pub(crate) h: Vec<Vec<Vec<f64>>>,
+    /// For each block the heads' attention maps, where they are few enough to keep.
+    pub(crate) maps: Option<Vec<Vec<f64>>>,
+    /// The whole loss.
+    pub(crate) loss: f64,
+    /// What Y was solved with, where it was.
+    pub(crate) values: Option<ValuesSystem>,
+}
+
+/// Which curvature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Curvature {
+    /// The Hessian.
+    #[default]
+    Exact,
+    /// Its part without second derivatives of the outputs: positive semidefinite.
+    GaussNewton,
+}
+
+/// Entries of attention maps that are kept for later passes at the same point.
+const KEPT: usize = 1 << 24;
+
+#[derive(Default)]
+struct Scratch {
+    left: Vec<f64>,
+    map: Vec<f64>,
+    /// The change of each head's map.
+    changes: Vec<Vec<f64>>,
+    q: Vec<f64>,
+    dq: Vec<f64>,
+    dz: Vec<f64>,
+    dc: Vec<f64>,
+    out: Vec<f64>,
+}
+
+impl Problem<'_> {
+    /// Whether the maps of a point are few enough to be kept.
+    pub(crate) fn keeps_maps(&self) -> bool {
+        self.scores.entries() * self.scores.heads <= KEPT
+    }
+
+    /// The outputs of the heads, `F A3` (and the maps of each block).
+    fn attend(&self, x: &[f64], keep: bool) -> (Vec<Vec<f64>>, Option<Vec<Vec<f64>>>) {
+        let width = self.rows_of_y();
+        let add = |done: &mut Vec<(Vec<f64>, Vec<f64>)>, scratch: &mut Scratch, _: usize, block: &Block| {
+            let (sequence, count, seen) = (&self.scores.sequences[block.sequence], block.rows.len(), block.seen);
+            let outputs = &self.outputs[block.sequence];
+            let mut z = vec![0.0; count * width];
+            let mut kept = vec![0.0; if keep { self.scores.heads * count * seen } else { 0 }];
+            for h in 0..self.scores.heads {
+                let map = if keep { &mut kept[h * count * seen..(h + 1) * count * seen] } else { shaped(&mut scratch.map, count, seen) };
+                if seen == 0 {
+                    continue;
+                }
+                let x = self.scores.head(x, h);
+                sequence.heads[h].map(x, self.scores.scale, &sequence.visible, block.rows.clone(), seen, &mut scratch.left, map);
+                let z = MatMut::from_row_major_slice_mut(&mut z, count, width).subcols_mut(h * self.d3, self.d3);
+                let (map, values) = (rows_of(map, count, seen), rows(outputs.values[h], 0..seen));
+                matmul_here(z, Destination::Replace, 1.0, map, values);
+            }
+            done.push((z, kept));
+        };
+        let done = accumulate(&self.scores.blocks, PARTS, Vec::new, add, |total, part| total.extend(part));
+        let mut z = self.outputs.iter().map(|s| Vec::with_capacity(s.target.rows() * width)).collect::<Vec<_>>();
+        let mut maps = Vec::with_capacity(if keep { done.len() } else { 0 });
+        for (block, (of_block, map)) in self.scores.blocks.iter().zip(done) {
+            z[block.sequence].extend(of_block);
+            if keep {
+                maps.push(map);
+            }
+        }
+        (z, keep.then_some(maps))
+    }
+
+    /// Evaluates at X and Y, or at the best Y for X. `None` where the loss is not finite.
+    ///
+    /// Cost: n m (d2 + d3) multiply-adds and n m exponentials.
+    pub(crate) fn point(&self, x: &[f64], y: Option<&[f64]>, keep: bool) -> Result<Option<Point>, Error> {
+        let width = self.rows_of_y();
+        let (z, maps) = self.attend(x, keep && self.keeps_maps());
+        let finite = |a: &[f64]| a.iter().all(|v| v.is_finite());
+        if !z.iter().all(|z| finite(z)) {
+            return Ok(None);
+        }
+        let (y, values) = match y {
+            Some(y) => (y.to_vec(), None),
+            None => {
+                let system = ValuesSystem::new(self, &z)?;
+                (system.solve(&self.right_side(&z), self.dv), Some(system))
+            }
+        };
+        let mut c = Vec::with_capacity(z.len());
+        for (outputs, z) in self.outputs.iter().zip(&z) {
+            let n = outputs.target.rows();
+            let mut residual = outputs.target.as_slice().iter().map(|b| -b).collect::<Vec<_>>();
+            let (z, y) = (rows_of(z, n, width), rows_of(&y, width, self.dv));
+            matmul_into(MatMut::from_row_major_slice_mut(&mut residual, n, self.dv), Destination::Add, 1.0, z, y);
+            c.push(residual);
+        }
+        let data = c.iter().map(|c| par_dot(c, c)).sum::<f64>();
+        let shift = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+        let (of_x, of_y) = (self.scores.shift(x), shift(&y, &self.y0));
+        let loss = data + 0.5 * (dot(&of_x, &self.scores.pull(&of_x)) + dot(&of_y, &self.pull_y(&of_y)));
+        if !loss.is_finite() {
+            return Ok(None);
+        }
+        let h = self.outputs(&y);
+        Ok(Some(Point { x: x.to_vec(), y, z, c, h, maps, loss, values }))
+    }
+
+    /// `A3 Y` of each sequence and head.
+    fn outputs(&self, y: &[f64]) -> Vec<Vec<Vec<f64>>> {
+        let of = |a3: &certus_numeric::Array, y: &[f64]| {
+            let mut h = vec![0.0; a3.rows() * self.dv];
+            let into = MatMut::from_row_major_slice_mut(&mut h, a3.rows(), self.dv);
+            matmul_into(into, Destination::Replace, 1.0, rows(a3, 0..a3.rows()), rows_of(y, self.d3, self.dv));
+            h
+        };
+        let heads =
+            |s: &super::problem::Outputs<'_>| s.values.iter().zip(y.chunks_exact(self.d3 * self.dv)).map(|(a3, y)| of(a3, y)).collect();
+        self.outputs.iter().map(heads).collect()
+    }
+
+    /// `2 Zᵀ B` and the regulariser's part.
+    fn right_side(&self, z: &[Vec<f64>]) -> Vec<f64> {
+        let mut right = self.pull_y(&self.y0);
+        for (outputs, z) in self.outputs.iter().zip(z) {
+            self.add_crossed(&mut right, z, outputs.target.as_slice());
+        }
+        right
+    }
+
+    /// `sum += 2 Zᵀ C` for one sequence.
+    fn add_crossed(&self, sum: &mut [f64], z: &[f64], c: &[f64]) {
+        let (width, dv) = (self.rows_of_y(), self.dv);
+        let n = c.len() / dv;
+        let sum = MatMut::from_row_major_slice_mut(sum, width, dv);
+        matmul_into(sum, Destination::Add, 2.0, rows_of(z, n, width).transpose(), rows_of(c, n, dv));
+    }
+
+    /// The gradient in Y. Cost: n d3 dv multiply-adds.
+    pub(crate) fn gradient_y(&self, point: &Point) -> Vec<f64> {
+        let shift = point.y.iter().zip(&self.y0).map(|(y, y0)| y - y0).collect::<Vec<_>>();
+        let mut gradient = self.pull_y(&shift);
+        for (z, c) in point.z.iter().zip(&point.c) {
+            self.add_crossed(&mut gradient, z, c);
+        }
+        gradient
+    }
+
+    /// The attention of head h in block k: as it was kept, or computed into `map`.
+    pub(crate) fn map_of<'m>(&self, point: &'m Point, k: usize, h: usize, left: &mut Vec<f64>, map: &'m mut Vec<f64>) -> &'m [f64] {
+        let block = &self.scores.blocks[k];
+        let (count, seen) = (block.rows.len(), block.seen);
+        if let Some(maps) = &point.maps {
+            return &maps[k][h * count * seen..(h + 1) * count * seen];
+        }
+        let (sequence, x) = (&self.scores.sequences[block.sequence], self.scores.head(&point.x, h));
+        let map = shaped(map, count, seen);
+        sequence.heads[h].map(x, self.scores.scale, &sequence.visible, block.rows.clone(), seen, left, map);
+        map
+    }
+
+    /// The gradient in X. Cost: n m (dv + d2) multiply-adds, and n m d2 where the maps were not kept.
+    pub(crate) fn gradient_x(&self, point: &Point) -> Vec<f64> {
+        let width = self.rows_of_y();
+        let of_block = |sum: &mut Vec<f64>, scratch: &mut Scratch, k: usize, block: &Block| {
+            let (sequence, count, seen) = (&self.scores.sequences[block.sequence], block.rows.len(), block.seen);
+            if seen == 0 {
+                return;
+            }
+            let c = &point.c[block.sequence][block.rows.start * self.dv..block.rows.end * self.dv];
+            let z = &point.z[block.sequence][block.rows.start * width..block.rows.end * width];
+            for h in 0..self.scores.heads {
+                let map = self.map_of(point, k, h, &mut scratch.left, &mut scratch.map);
+                let out = shaped(&mut scratch.out, count, self.dv);
+                let (z, y) = (rows_of(z, count, width).subcols(h * self.d3, self.d3), self.head_of_y(&point.y, h));
+                product(out, Destination::Replace, 1.0, z, y);
+                let q = shaped(&mut scratch.q, count, seen);
+                let values = rows_of(&point.h[block.sequence][h][..seen * self.dv], seen, self.dv);
+                product(q, Destination::Replace, 1.0, rows_of(c, count, self.dv), values.transpose());
+                for (((q, f), c), out) in
+                    q.chunks_exact_mut(seen).zip(map.chunks_exact(seen)).zip(c.chunks_exact(self.dv)).zip(out.chunks_exact(self.dv))
+                {
+                    let mean = dot(c, out);
+                    q.iter_mut().zip(f).for_each(|(q, f)| *q = f * (*q - mean));
+                }
+                let sum = &mut sum[h * self.scores.of_head()..(h + 1) * self.scores.of_head()];
+                sequence.heads[h].pull_back(q, 2.0 * self.scores.scale, block.rows.clone(), seen, &mut scratch.left, sum);
+            }
+        };
+        let mut gradient =
+            accumulate(&self.scores.blocks, PARTS, || vec![0.0; self.scores.of_x()], of_block, |total, part| add(total, &part));
+        add(&mut gradient, &self.scores.pull(&self.scores.shift(&point.x)));
+        gradient
+    }
+
+    fn head_of_y<'y>(&self, y: &'y [f64], h: usize) -> MatRef<'y, f64> {
+        let of_head = self.d3 * self.dv;
+        rows_of(&y[h * of_head..(h + 1) * of_head], self.d3, self.dv)
+    }
+
+    /// The part in Y of the product of the Hessian with a direction of X. Cost: n m (d2 + d3) multiply-adds.
+    pub(crate) fn cross(&self, point: &Point, dx: &[f64], curvature: Curvature) -> Vec<f64> {
+        self.products(point, dx, None, curvature, false).1
+    }
+
+    /// The product of the Hessian with a direction of X and one of Y (none: zero). Cost: about two gradients.
+    pub(crate) fn hessian_times(&self, point: &Point, dx: &[f64], dy: Option<&[f64]>, curvature: Curvature) -> (Vec<f64>, Vec<f64>) {
+        let (mut x, mut y) = self.products(point, dx, dy, curvature, true);
+        add(&mut x, &self.scores.pull(dx));
+        if let Some(dy) = dy {
+            add(&mut y, &self.pull_y(dy));
+        }
+        (x, y)
+    }
+
+    /// The same without regularisers; the part in X only where it is wanted.
+    fn products(&self, point: &Point, dx: &[f64], dy: Option<&[f64]>, curvature: Curvature, with_x: bool) -> (Vec<f64>, Vec<f64>) {
+        let (width, exact) = (self.rows_of_y(), curvature == Curvature::Exact);
+        let dh = dy.filter(|_| with_x && exact).map(|dy| self.outputs(dy));
+        let of_block = |(sum_x, sum_y): &mut (Vec<f64>, Vec<f64>), scratch: &mut Scratch, k: usize, block: &Block| {
+            let (s, sequence, count, seen) = (block.sequence, &self.scores.sequences[block.sequence], block.rows.len(), block.seen);
+            if seen == 0 {
+                return;
+            }
+            let outputs = &self.outputs[s];
+            let Scratch { left, map, changes, q, dq, dz, dc, out } = scratch;
+            changes.resize_with(self.scores.heads, Vec::new);
+            let c = &point.c[s][block.rows.start * self.dv..block.rows.end * self.dv];
+            let z = &point.z[s][block.rows.start * width..block.rows.end * width];
+            let (dz, dc) = (shaped(dz, count, width), shaped(dc, count, self.dv));
+            dc.fill(0.0);
+            // How the maps change, and the outputs with them.
+            for h in 0..self.scores.heads {
+                let f = self.map_of(point, k, h, left, map);
+                let change = shaped(&mut changes[h], count, seen);
+                let head = &sequence.heads[h];
+                head.logits(self.scores.head(dx, h), self.scores.scale, block.rows.clone(), seen, q, change);
+                for (change, f) in change.chunks_exact_mut(seen).zip(f.chunks_exact(seen)) {
+                    let mean = dot(f, change);
+                    change.iter_mut().zip(f).for_each(|(s, f)| *s = f * (*s - mean));
+                }
+                let of_head = MatMut::from_row_major_slice_mut(dz, count, width).subcols_mut(h * self.d3, self.d3);
+                let (change, values) = (rows_of(change, count, seen), rows(outputs.values[h], 0..seen));
+                matmul_here(of_head, Destination::Replace, 1.0, change, values);
+            }
+            product(dc, Destination::Add, 1.0, rows_of(dz, count, width), rows_of(&point.y, width, self.dv));
+            if let Some(dy) = dy {
+                product(dc, Destination::Add, 1.0, rows_of(z, count, width), rows_of(dy, width, self.dv));
+            }
+            product(sum_y, Destination::Add, 2.0, rows_of(z, count, width).transpose(), rows_of(dc, count, self.dv));
+            if exact {
+                product(sum_y, Destination::Add, 2.0, rows_of(dz, count, width).transpose(), rows_of(c, count, self.dv));
+            }
+            if !with_x {
+                return;
+            }
+            for h in 0..self.scores.heads {
+                let f = self.map_of(point, k, h, left, map);
+                let values = rows_of(&point.h[s][h][..seen * self.dv], seen, self.dv);
+                let (q, dq) = (shaped(q, count, seen), shaped(dq, count, seen));
+                product(dq, Destination::Replace, 1.0, rows_of(dc, count, self.dv), values.transpose());
+                if let Some(dh) = &dh {
+                    let dh = rows_of(&dh[s][h][..seen * self.dv], seen, self.dv);
+                    product(dq, Destination::Add, 1.0, rows_of(c, count, self.dv), dh.transpose());
+                }
+                // This head's outputs, and their changes with the map and with Y.
+                let out = shaped(out, 3 * count, self.dv);
+                let (now, rest) = out.split_at_mut(count * self.dv);
+                let (by_map, by_values) = rest.split_at_mut(count * self.dv);
+                let (of_head, of_change) =
+                    (rows_of(z, count, width).subcols(h * self.d3, self.d3), rows_of(dz, count, width).subcols(h * self.d3, self.d3));
+                product(now, Destination::Replace, 1.0, of_head, self.head_of_y(&point.y, h));
+                product(by_map, Destination::Replace, 1.0, of_change, self.head_of_y(&point.y, h));
+                match dy {
+                    Some(dy) => product(by_values, Destination::Replace, 1.0, of_head, self.head_of_y(dy, h)),
+                    None => by_values.fill(0.0),
+                }
+                if exact {
+                    product(q, Destination::Replace, 1.0, rows_of(c, count, self.dv), values.transpose());
+                }
+                for i in 0..count {
+                    let (of, keys) = (i * self.dv..(i + 1) * self.dv, i * seen..(i + 1) * seen);
+                    let (c, dc, now, by_map, by_values) =
+                        (&c[of.clone()], &dc[of.clone()], &now[of.clone()], &by_map[of.clone()], &by_values[of]);
+                    let (f, change, dq) = (&f[keys.clone()], &changes[h][keys.clone()], &mut dq[keys.clone()]);
+                    if exact {
+                        let (mean, change_of_mean) = (dot(c, now), dot(c, by_map) + dot(dc, now) + dot(c, by_values));
+                        let q = &q[keys];
+                        for (((dq, q), f), change) in dq.iter_mut().zip(q).zip(f).zip(change) {
+                            *dq = change * (q - mean) + f * (*dq - change_of_mean);
+                        }
+                    } else {
+                        let mean = dot(dc, now);
+                        dq.iter_mut().zip(f).for_each(|(dq, f)| *dq = f * (*dq - mean));
+                    }
+                }
+                let sum = &mut sum_x[h * self.scores.of_head()..(h + 1) * self.scores.of_head()];
+                sequence.heads[h].pull_back(dq, 2.0 * self.scores.scale, block.rows.clone(), seen, left, sum);
+            }
+        };
+        let zero = || (vec![0.0; if with_x { self.scores.of_x() } else { 0 }], vec![0.0; self.of_y()]);
+        accumulate(&self.scores.blocks, PARTS, zero, of_block, |total, part| {
+            add(&mut total.0, &part.0);
+            add(&mut total.1, &part.1);
+        })
+    }
+}

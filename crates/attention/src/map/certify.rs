@@ -1,0 +1,167 @@
+//! What is measured of a point: curvature bounds, and the Kantorovich test.
+
+use certus_linalg::Error;
+use certus_numeric::sum::{dot, norm2};
+
+use super::pass::Point;
+use super::problem::{Form, Problem};
+use crate::bounds::{CROSS_ENTROPY, GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, row_beta};
+use crate::kantorovich::{Kantorovich, Local};
+use crate::whitening::Whitening;
+
+/// Entries of X up to which the Hessian is formed for the test.
+const FORMED: usize = 4096;
+/// The distance of two keys' values, which are unit vectors.
+const DIAMETER: f64 = std::f64::consts::SQRT_2;
+
+/// The test's view of a map problem at a point.
+struct AtPoint<'p, 'a> {
+    problem: &'p Problem<'a>,
+    point: &'p Point,
+    whitening: &'p Whitening,
+    rounding: (f64, f64),
+}
+
+impl Local for AtPoint<'_, '_> {
+    fn gradient_after(&self, change: &[f64]) -> Option<Vec<f64>> {
+        let x = self.point.x.iter().zip(self.whitening.change(change)).map(|(x, d)| x + d).collect::<Vec<_>>();
+        let point = self.problem.point(&x, false)?;
+        let unit = (point.log_unit - self.point.log_unit).exp();
+        let gradient = self.problem.gradient(&point).into_iter().map(|g| unit * g).collect::<Vec<_>>();
+        Some(self.whitening.gradient(&gradient))
+    }
+
+    fn lipschitz_within(&self, radius: f64) -> f64 {
+        let mut largest = 0.0f64;
+        self.problem.each_row(self.point, |s, i, f, p| largest = largest.max(self.problem.row_lipschitz(self.point, s, i, f, p, radius)));
+        largest * UP
+    }
+
+    fn rounding(&self) -> (f64, f64) {
+        self.rounding
+    }
+}
+
+impl Problem<'_> {
+    /// Calls `of_row(sequence, row, f, p)` for each query that sees a key.
+    fn each_row(&self, point: &Point, mut of_row: impl FnMut(usize, usize, &[f64], &[f64])) {
+        let (mut left, mut map, mut p) = (Vec::new(), Vec::new(), Vec::new());
+        for (k, block) in self.scores.blocks.iter().enumerate().filter(|(_, block)| block.seen > 0) {
+            let f = self.map_of(point, k, &mut left, &mut map);
+            p.resize(block.seen, 0.0);
+            for (i, f) in block.rows.clone().zip(f.chunks_exact(block.seen)) {
+                self.row_form(point, block.sequence, i, f, &mut p, None);
+                of_row(block.sequence, i, f, &p);
+            }
+        }
+    }
+
+    /// K of a row within a distance of its logits, in the unit of the point.
+    fn row_lipschitz(&self, point: &Point, s: usize, i: usize, f: &[f64], p: &[f64], radius: f64) -> f64 {
+        if self.scores.sequences[s].count(i) < 2 && self.form != Form::Rescaled {
+            return 0.0;
+        }
+        let (b, square) = (self.targets[s].row(i), self.squares[s][i]);
+        match self.form {
+            Form::CrossEntropy => CROSS_ENTROPY,
+            Form::Normalised => {
+                let tail = dot(&b[f.len()..], &b[f.len()..]);
+                let now = (f.iter().zip(b).map(|(f, b)| (f - b) * (f - b)).sum::<f64>() + tail).sqrt() * UP;
+                let least = b.iter().copied().fold(f64::INFINITY, f64::min);
+                // |e_j - b|² = 1 - 2 b_j + |b|².
+                let most = (1.0 - 2.0 * least + square).max(0.0).sqrt() * UP;
+                lipschitz(DIAMETER, most.min(now + OUTPUT * DIAMETER * radius))
+            }
+            Form::Rescaled => {
+                // Theorem 3's local version, in units of the row's sum: u = α f, (Q u)_j = α p_j / f_j.
+                let (grown, weight) = (radius.exp(), point.weights[s][i]);
+                let m = b.len() as f64;
+                let along = f.iter().zip(b).map(|(f, b)| f * b.abs()).sum::<f64>();
+                let of_key = |j: usize| grown * (p[j].abs() + (grown - 1.0) * f[j] * (f[j] + b[j].abs() + along + square));
+                let largest = (0..f.len()).map(of_key).fold(0.0, f64::max);
+                let top = f.iter().copied().fold(0.0, f64::max);
+                let norm = (1.0 + (m * square).sqrt()).powi(2);
+                weight * (2.0 * largest + 6.0 * grown * grown * norm * top * top)
+            }
+        }
+    }
+
+    /// The largest beta of any row: a weight of the logit regulariser at which the Hessian is proven positive semidefinite here.
+    pub(crate) fn convex_here(&self, point: &Point) -> f64 {
+        let unit = point.log_unit.exp().min(f64::MAX);
+        let mut largest = 0.0f64;
+        self.each_row(point, |s, i, f, p| {
+            let beta = match self.form {
+                Form::CrossEntropy => 0.0,
+                Form::Normalised => row_beta(f, p, |j| self.scores.sequences[s].visible.sees(i, j)),
+                Form::Rescaled => {
+                    let least = p.iter().copied().fold(0.0, f64::min);
+                    -2.0 * unit * point.weights[s][i] * least * (1.0 + (f.len() + 8) as f64 * 4.0 * f64::EPSILON)
+                }
+            };
+            largest = largest.max(beta);
+        });
+        largest
+    }
+
+    /// A weight at which the problem is convex for every X; `None` where none is known.
+    pub(crate) fn convex_everywhere(&self) -> Option<f64> {
+        match self.form {
+            Form::CrossEntropy => Some(0.0),
+            Form::Rescaled => None,
+            Form::Normalised => {
+                let most =
+                    |(b, square): (&[f64], f64)| (1.0 - 2.0 * b.iter().copied().fold(f64::INFINITY, f64::min) + square).max(0.0).sqrt();
+                let rows = self.targets.iter().zip(&self.squares).flat_map(|(b, squares)| (0..b.rows()).map(|i| (b.row(i), squares[i])));
+                Some(GLOBAL_CURVATURE * DIAMETER * rows.map(most).fold(0.0, f64::max) * UP)
+            }
+        }
+    }
+
+    /// The Kantorovich test at a point, in true units; `None` where the Hessian is too large to form.
+    pub(crate) fn kantorovich(&self, point: &Point) -> Result<Option<Kantorovich>, Error> {
+        if self.scores.of_x() > FORMED {
+            return Ok(None);
+        }
+        let Some(whitening) = Whitening::new(&self.scores)? else { return Ok(None) };
+        let white = Problem {
+            scores: whitening.scores(&self.scores),
+            targets: self.targets.clone(),
+            squares: self.squares.clone(),
+            form: self.form,
+        };
+        let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
+        let mut hessian = white.hessian(&seen_from);
+        if self.scores.ridge > 0.0 {
+            whitening.add_ridge(&mut hessian, self.scores.ridge * (-point.log_unit).exp());
+        }
+        let at = AtPoint { problem: self, point, whitening: &whitening, rounding: white.rounding(&seen_from) };
+        let gradient = whitening.gradient(&self.gradient(point));
+        let mut found = Kantorovich::test(&at, &hessian, &white.scores.metric(), &gradient)?;
+        found.directions_left_out = whitening.leaves_out();
+        Ok(Some(found.in_unit(point.log_unit)))
+    }
+
+    /// Bounds of the rounding of the gradient and of the Hessian, in norm, from the sums of the sizes of all terms.
+    fn rounding(&self, point: &Point) -> (f64, f64) {
+        let scores = &self.scores;
+        let (mut of_gradient, mut of_hessian, mut longest) = (0.0, 0.0, 0);
+        let norms = |s: usize| {
+            let a2 = scores.sequences[s].heads[0].a2;
+            (0..a2.rows()).map(|j| norm2(a2.row(j))).fold(0.0, f64::max)
+        };
+        let keys = (0..scores.sequences.len()).map(norms).collect::<Vec<_>>();
+        self.each_row(point, |s, i, f, p| {
+            longest = longest.max(f.len());
+            let b = self.targets[s].row(i);
+            let query = norm2(scores.sequences[s].heads[0].a1.row(i));
+            let weight = if self.form == Form::Rescaled { point.weights[s][i] } else { 1.0 };
+            let terms = f.iter().zip(b).map(|(f, b)| f + b.abs()).sum::<f64>() + self.squares[s][i];
+            let slopes = p.iter().map(|p| p.abs()).sum::<f64>();
+            of_gradient += scores.scale * query * keys[s] * 2.0 * weight * (slopes + terms * (1.0 + terms));
+            of_hessian += (scores.scale * query * keys[s]).powi(2) * 2.0 * weight * (4.0 + slopes + terms * (4.0 + terms));
+        });
+        let steps = (scores.queries() + longest + scores.d1 + scores.d2 + 64) as f64;
+        (steps * f64::EPSILON * of_gradient, steps * f64::EPSILON * of_hessian)
+    }
+}

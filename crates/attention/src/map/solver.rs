@@ -1,0 +1,231 @@
+//! The solver: Newton's steps in X.
+
+use std::ops::ControlFlow;
+
+use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
+use certus_newton::{Minimiser, Minimum};
+use certus_numeric::sum::norm2;
+use certus_numeric::{Array, ScaledValue};
+
+use super::objective::Loss;
+use super::pass::Point;
+use super::problem::{Form, Problem};
+use crate::bilinear::{require_shape, shaped_array};
+use crate::certificate::certificate;
+use crate::facts::{Course, Facts};
+use crate::layer::overflow;
+use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise};
+use crate::warning::warnings;
+use crate::{Certify, Error};
+
+/// Fits a [`Problem`] by Newton's method in the logit metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Solver {
+    /// How the Hessian enters a step.
+    pub method: Method,
+    /// Where to begin; the reference by default.
+    pub start: Option<Array>,
+    /// Whether the minimiser of the cross-entropy, which is convex, is where the others begin: for targets whose rows are distributions.
+    pub convex_start: bool,
+    /// Stop when the norm of the gradient is at most this times the larger of 1 and that at the start. Default 1e-8.
+    pub gradient_tolerance: f64,
+    /// Default 50.
+    pub max_iterations: usize,
+    /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
+    pub max_bytes: usize,
+    /// How much is spent on the certificate.
+    pub certify: Certify,
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Solver {
+            method: Method::Auto,
+            start: None,
+            convex_start: false,
+            gradient_tolerance: 1e-8,
+            max_iterations: 50,
+            max_bytes: 2 << 30,
+            certify: Certify::Cheap,
+        }
+    }
+}
+
+/// A fit with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// X, d1 x d2.
+    pub x: Array,
+    /// The loss, regularisers included.
+    pub loss: ScaledValue,
+    /// The loss at the start that was given.
+    pub loss_start: ScaledValue,
+    /// How the run ended.
+    pub status: Status,
+    /// What was measured.
+    pub facts: Facts,
+    /// The natural logarithm of the loss at the start and after each step; of zero, the least number.
+    pub trace: Vec<f64>,
+    /// What is odd but no failure; each starts with its name.
+    pub warnings: Vec<String>,
+    /// What may be believed of the answer.
+    pub certificate: Certificate,
+}
+
+impl Solver {
+    /// The same solver with another method.
+    pub fn with_method(self, method: Method) -> Self {
+        Solver { method, ..self }
+    }
+
+    /// The same solver from another start.
+    pub fn with_start(self, start: Array) -> Self {
+        Solver { start: Some(start), ..self }
+    }
+
+    /// The same solver from the minimiser of the cross-entropy.
+    pub fn with_convex_start(self) -> Self {
+        Solver { convex_start: true, ..self }
+    }
+
+    /// The same solver with another gradient tolerance.
+    pub fn with_gradient_tolerance(self, gradient_tolerance: f64) -> Self {
+        Solver { gradient_tolerance, ..self }
+    }
+
+    /// The same solver with another limit of iterations.
+    pub fn with_max_iterations(self, max_iterations: usize) -> Self {
+        Solver { max_iterations, ..self }
+    }
+
+    /// The same solver with another certificate.
+    pub fn with_certify(self, certify: Certify) -> Self {
+        Solver { certify, ..self }
+    }
+
+    /// Fits X.
+    ///
+    /// Cost of an iteration: as a matrix, n m d2² / 2 + n d1² d2² / 4 + (d1 d2)³ / 6 multiply-adds; as a product, some tens of times
+    /// 2 n m d2. Memory: the inputs, and the maps where they are no more than 128 MB.
+    ///
+    /// # Errors
+    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `UnboundedRescaled`; `NotStochastic` for a convex start.
+    pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
+        self.solve_with(problem, ignore_events)
+    }
+
+    /// As [`Solver::solve`]; the observer sees each iteration with the logarithm of the loss, and may stop the run.
+    ///
+    /// # Errors
+    /// As [`Solver::solve`].
+    pub fn solve_with(&self, problem: &Problem<'_>, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
+        if !(self.gradient_tolerance > 0.0 && self.gradient_tolerance < 1.0) {
+            return Err(InputError::parameter("gtol", self.gradient_tolerance, "above 0 and below 1").into());
+        }
+        if self.max_iterations == 0 {
+            return Err(InputError::parameter("max-iter", 0, "at least 1").into());
+        }
+        if problem.form == Form::Rescaled && !problem.is_regularised() && problem.scores.shifts()? {
+            return Err(Error::UnboundedRescaled);
+        }
+        let mut start = self.start.clone().unwrap_or_else(|| problem.reference());
+        require_shape(&start, "x0", &problem.scores.shape())?;
+        let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
+        let loss_start = at_start.loss;
+        if self.convex_start && problem.form != Form::CrossEntropy {
+            let convex = problem.clone().with_form(Form::CrossEntropy)?;
+            let warm = Solver { convex_start: false, start: Some(start.clone()), certify: Certify::Cheap, ..self.clone() };
+            let (x, stopped) = warm.run(&convex, &start, &mut observer)?;
+            if !stopped {
+                start = shaped_array(problem.scores.shape(), &x);
+            }
+        }
+        let norm = ScaledValue::new(norm2(&problem.gradient(&at_start)), at_start.log_unit);
+        drop(at_start);
+        let one = ScaledValue::from(1.0);
+        let loss = Loss { problem, start: if norm > one { norm } else { one } };
+        let method = self.choice(problem);
+        let found = minimise(&self.minimiser(), &loss, &problem.scores, method, start.as_slice().to_vec(), &mut observer)?;
+        let Minimum { point: Some(point), stop, iterations, trace, .. } = found else { return Err(overflow()) };
+        let trace = std::iter::once(loss_start.ln()).chain(trace).map(|log| log.max(f64::MIN)).collect();
+        let course = Course { loss_start: loss_start.to_f64().unwrap_or(f64::MAX), status: stop.status(), iterations, method };
+        self.finish(problem, &point, loss_start, course, trace)
+    }
+
+    /// A minimiser without a certificate; and whether the observer stopped it.
+    fn run(
+        &self,
+        problem: &Problem<'_>,
+        start: &Array,
+        observer: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(Vec<f64>, bool), Error> {
+        let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
+        let norm = norm2(&problem.gradient(&at_start)).max(1.0);
+        let loss = Loss { problem, start: norm.into() };
+        let found = minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start.as_slice().to_vec(), observer)?;
+        Ok((found.x, found.stop == certus_newton::Stop::Observer))
+    }
+
+    fn minimiser(&self) -> Minimiser {
+        Minimiser { gradient_tolerance: self.gradient_tolerance, max_iterations: self.max_iterations, ..Minimiser::default() }
+    }
+
+    /// By counts of multiply-adds.
+    fn choice(&self, problem: &Problem<'_>) -> Method {
+        if self.method != Method::Auto {
+            return self.method;
+        }
+        let scores = &problem.scores;
+        let (d1, d2, of_x) = (scores.d1 as f64, scores.d2 as f64, scores.of_x() as f64);
+        let (entries, n) = (scores.entries() as f64, scores.queries() as f64);
+        let formed = entries * d2 * (0.5 * d2) + n * of_x * of_x * 0.25 + of_x * of_x * of_x / 6.0;
+        let product = entries * 2.0 * d2 + n * 4.0 * of_x + of_x * (d1 + d2);
+        let bytes = 8.0 * 4.0 * of_x * of_x;
+        if bytes <= self.max_bytes as f64 && formed < USUAL_PRODUCTS * product { Method::DenseNewton } else { Method::Krylov }
+    }
+
+    fn finish(
+        &self,
+        problem: &Problem<'_>,
+        point: &Point,
+        loss_start: ScaledValue,
+        course: Course,
+        trace: Vec<f64>,
+    ) -> Result<Solution, Error> {
+        let mut facts = Facts::of(&problem.scores, course)?;
+        facts.targets = problem.targets.iter().map(|b| b.len()).sum();
+        let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
+        facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
+        facts.kantorovich = problem.kantorovich(point)?;
+        facts.largest_norm = problem.largest_norm(point);
+        if self.certify == Certify::Full {
+            facts.convex_here = Some(problem.convex_here(point));
+            facts.convex_everywhere = problem.convex_everywhere();
+        }
+        Ok(Solution {
+            x: shaped_array(problem.scores.shape(), &point.x),
+            loss: point.loss,
+            loss_start,
+            status: course.status,
+            warnings: warnings(&facts),
+            certificate: certificate(&facts),
+            facts,
+            trace,
+        })
+    }
+}
+
+impl Problem<'_> {
+    /// What may be believed of a point, whoever found it.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `NonFinite`; `InvalidParameter` where logits are not finite.
+    pub fn certify(&self, x: &Array, certify: Certify) -> Result<Solution, Error> {
+        require_shape(x, "x", &self.scores.shape())?;
+        let point = self.point(x.as_slice(), true).ok_or_else(overflow)?;
+        let loss_start = point.loss;
+        let loss = loss_start.to_f64().unwrap_or(f64::MAX);
+        let course = Course { loss_start: loss, status: Status::Done, iterations: 0, method: Method::Auto };
+        Solver { certify, ..Solver::default() }.finish(self, &point, loss_start, course, Vec::new())
+    }
+}

@@ -1,0 +1,139 @@
+//! Newton's steps in X, whatever the loss: with the Hessian as a product or as a matrix.
+
+use std::ops::ControlFlow;
+
+use certus_contract::Event;
+use certus_linalg::factor::Cholesky;
+use certus_linalg::product::matvec;
+use certus_linalg::{Error, Mat};
+use certus_newton::model::{Curvature, DampedSystem, Krylov, Lbfgs, LevenbergMarquardt};
+use certus_newton::{Minimiser, Minimum, Objective};
+
+use crate::bilinear::Bilinear;
+use crate::kron_solver::KronSolver;
+
+/// How the Hessian enters a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// By counts of operations: as a matrix or as a product.
+    #[default]
+    Auto,
+    /// As a matrix, damped in the logit metric; for one head.
+    DenseNewton,
+    /// As a product: conjugate gradients with the Kronecker preconditioner.
+    Krylov,
+    /// Not at all: L-BFGS with twenty pairs, in X (and Y) as they are. What is commonly used, to compare with.
+    Lbfgs,
+}
+
+impl Method {
+    /// As the command names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Auto => "auto",
+            Method::DenseNewton => "dense-newton",
+            Method::Krylov => "krylov",
+            Method::Lbfgs => "lbfgs",
+        }
+    }
+}
+
+/// A loss of X with a Hessian.
+pub(crate) trait Curved: Objective {
+    /// The product of the Hessian in X with v.
+    fn hessian_times(&self, point: &Self::Point, v: &[f64]) -> Vec<f64>;
+
+    /// The Hessian in X as a matrix, for one head.
+    fn hessian(&self, point: &Self::Point) -> Mat<f64>;
+}
+
+/// Pairs that L-BFGS keeps.
+const PAIRS: usize = 20;
+/// Products with the Hessian in a step, at most, and as a rule.
+const MOST_PRODUCTS: usize = 500;
+pub(crate) const USUAL_PRODUCTS: f64 = 80.0;
+/// The damping at a radius of 1.
+const DAMPING: f64 = 1e-2;
+/// What is added to the diagonal of a damped Hessian, relative to the mean of the metric's.
+const TINY: f64 = 1e-9;
+
+/// Minimises from x.
+pub(crate) fn minimise<L: Curved>(
+    minimiser: &Minimiser,
+    loss: &L,
+    scores: &Bilinear<'_>,
+    method: Method,
+    x: Vec<f64>,
+    observer: impl FnMut(&Event) -> ControlFlow<()>,
+) -> Result<Minimum<L::Point>, Error> {
+    match method {
+        Method::DenseNewton => minimiser.minimise_with(loss, &mut LevenbergMarquardt::new(Formed::new(scores), DAMPING), x, observer),
+        Method::Lbfgs => minimiser.minimise_with(loss, &mut Lbfgs::new(PAIRS), x, observer),
+        Method::Krylov | Method::Auto => {
+            let products = Products(KronSolver::new(scores.summed_grams())?);
+            minimiser.minimise_with(loss, &mut Krylov::new(products, MOST_PRODUCTS), x, observer)
+        }
+    }
+}
+
+/// The Hessian as a product, with the Kronecker preconditioner.
+struct Products(KronSolver);
+
+impl<L: Curved> Curvature<L> for Products {
+    fn update(&mut self, _: &L, _: &L::Point, _: &[f64]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn times(&self, loss: &L, point: &L::Point, v: &[f64]) -> Vec<f64> {
+        loss.hessian_times(point, v)
+    }
+
+    fn precondition(&self, r: &[f64]) -> Vec<f64> {
+        self.0.solve(r)
+    }
+}
+
+/// The Hessian as a matrix, damped in the logit metric.
+struct Formed {
+    metric: Mat<f64>,
+    hessian: Mat<f64>,
+    tiny: f64,
+    unit: f64,
+}
+
+impl Formed {
+    fn new(scores: &Bilinear<'_>) -> Self {
+        let metric = scores.metric();
+        let d = metric.nrows();
+        let tiny = TINY * (0..d).map(|j| metric[(j, j)]).sum::<f64>() / d as f64;
+        Formed { metric, hessian: Mat::zeros(0, 0), tiny: tiny.max(f64::MIN_POSITIVE), unit: 1.0 }
+    }
+}
+
+impl<L: Curved> DampedSystem<L> for Formed {
+    fn update(&mut self, loss: &L, point: &L::Point, _: &[f64]) -> Result<(), Error> {
+        self.hessian = loss.hessian(point);
+        // Damping is meant in the unit of the loss itself.
+        self.unit = (-loss.log_unit(point)).exp().clamp(f64::MIN_POSITIVE, f64::MAX);
+        Ok(())
+    }
+
+    fn solve(&mut self, _: &L, _: &L::Point, gradient: &[f64], damping: f64) -> Result<Vec<f64>, Error> {
+        let d = gradient.len();
+        let mut damping = damping;
+        loop {
+            let (of_metric, of_identity) = (damping * self.unit, self.tiny * self.unit.min(1.0));
+            let damped =
+                Mat::from_fn(d, d, |i, j| self.hessian[(i, j)] + of_metric * self.metric[(i, j)] + if i == j { of_identity } else { 0.0 });
+            match Cholesky::new("the damped Hessian", damped.as_ref()) {
+                Ok(factor) => return Ok(factor.solve(gradient)),
+                Err(error) if damping == 0.0 || damping > 1e12 => return Err(error),
+                Err(_) => damping *= 4.0,
+            }
+        }
+    }
+
+    fn times(&self, _: &L, _: &L::Point, s: &[f64]) -> Vec<f64> {
+        matvec(self.hessian.as_ref(), s)
+    }
+}

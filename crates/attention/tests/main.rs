@@ -1,0 +1,4 @@
+//! Tests of attention fitting.
+
+mod cases;
+mod support;
