@@ -9,8 +9,8 @@ use certus_numeric::sum::norm2;
 
 use crate::blocks::{Block, height};
 use crate::mask::Visible;
-use crate::scores::Scores;
-use crate::symmetric::{distinct, expand, pack};
+use crate::scores::{Scores, shaped};
+use crate::symmetric::{distinct, expand, pack, squares};
 
 /// The queries and keys of the heads in one sequence.
 #[derive(Clone, Debug)]
@@ -19,12 +19,28 @@ pub(crate) struct Inputs<'a> {
     pub(crate) visible: Visible<'a>,
     /// `A1ᵀ A1` and `A2ᵀ A2` of each head.
     pub(crate) grams: Vec<(Mat<f64>, Mat<f64>)>,
+    /// Weights of the queries in a Hessian; none where all count once.
+    pub(crate) weights: Option<Vec<f64>>,
 }
 
 impl<'a> Inputs<'a> {
     pub(crate) fn new(heads: Vec<Scores<'a>>, visible: Visible<'a>) -> Self {
         let grams = heads.iter().map(|head| (gram(view(head.a1)), gram(view(head.a2)))).collect();
-        Inputs { heads, visible, grams }
+        Inputs { heads, visible, grams, weights: None }
+    }
+
+    /// The products of the columns of some queries of the first head, times their weights, row-major.
+    pub(crate) fn squares<'b>(&self, rows: std::ops::Range<usize>, into: &'b mut Vec<f64>) -> &'b [f64] {
+        let a1 = self.heads[0].a1;
+        let (d1, width) = (a1.cols(), distinct(a1.cols()));
+        let into = shaped(into, rows.len(), width);
+        squares(&a1.as_slice()[rows.start * d1..rows.end * d1], d1, into);
+        if let Some(weights) = &self.weights {
+            for (row, weight) in into.chunks_exact_mut(width).zip(&weights[rows]) {
+                row.iter_mut().for_each(|v| *v *= weight);
+            }
+        }
+        into
     }
 
     /// The number of queries.
@@ -243,6 +259,19 @@ pub(crate) fn add_scaled(sum: &mut [f64], factor: f64, a: MatRef<'_, f64>) {
     for (sum, row) in sum.chunks_exact_mut(a.ncols()).zip(a.row_iter()) {
         sum.iter_mut().zip(row.iter()).for_each(|(s, v)| *s += factor * v);
     }
+}
+
+/// `hessian += unit (logit_reg M + ridge I)`, for one head.
+pub(crate) fn add_regulariser(hessian: &mut Mat<f64>, scores: &Bilinear<'_>, unit: f64) {
+    if scores.logit_reg > 0.0 {
+        let (metric, factor) = (scores.metric(), unit * scores.logit_reg);
+        for j in 0..hessian.ncols() {
+            for i in 0..hessian.nrows() {
+                hessian[(i, j)] += factor * metric[(i, j)];
+            }
+        }
+    }
+    (0..hessian.ncols()).for_each(|j| hessian[(j, j)] += unit * scores.ridge);
 }
 
 /// A weight of a regulariser.

@@ -5,22 +5,23 @@ use certus_contract::{Basis, Certificate, Check, Claim};
 use crate::facts::Facts;
 use crate::kantorovich::Kantorovich;
 
-/// The certificate of one fit: first how near a stationary point in X is, Y held fixed.
+/// The certificate of one fit: first how near a stationary point in X is.
 pub fn certificate(facts: &Facts) -> Certificate {
-    let mut claims = vec![kantorovich(facts.kantorovich.as_ref())];
+    let mut claims = vec![kantorovich(facts.kantorovich.as_ref(), facts.has_values)];
     claims.extend(curvature(facts));
     claims.push(worst_case(facts));
     Certificate::new(claims)
 }
 
 /// Newton and Kantorovich in the logit metric.
-pub(crate) fn kantorovich(found: Option<&Kantorovich>) -> Claim {
+fn kantorovich(found: Option<&Kantorovich>, has_values: bool) -> Claim {
     let nothing = Kantorovich::default();
     let k = found.unwrap_or(&nothing);
     // Directions that change the logits by rounding only were left out by a threshold.
     let basis = if k.directions_left_out { Basis::Estimated } else { Basis::Bounded };
     let measured = |value: Option<f64>| value.or(Some(f64::NAN));
-    Claim::new("A local minimum in X lies near, with Y held fixed", "Newton-Kantorovich in the logit metric; sharp softmax cumulants")
+    let theorem = if has_values { "A local minimum in X lies near, with Y held fixed" } else { "A local minimum in X lies near" };
+    Claim::new(theorem, "Newton-Kantorovich in the logit metric; sharp softmax cumulants")
         .assumes(
             Check::gt("positive_curvature", "mu > 0, the Hessian in X being at least mu times the logit metric", measured(k.mu), 0.0)
                 .basis(basis),

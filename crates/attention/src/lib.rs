@@ -1,19 +1,24 @@
 //! Fits one attention layer, or an attention map, and proves what it can of the answer.
 #![forbid(unsafe_code)]
 
+pub mod absorb;
 mod bilinear;
 mod blocks;
 pub mod bounds;
 mod certificate;
 mod error;
 mod facts;
+mod holdout;
 mod kantorovich;
 mod kron_solver;
 pub mod layer;
 pub mod map;
 mod mask;
 mod newton_steps;
+pub mod recover;
+mod sample;
 mod scores;
+pub mod stability;
 mod symmetric;
 mod warning;
 mod whitening;
@@ -21,6 +26,7 @@ mod whitening;
 pub use certificate::certificate;
 pub use error::Error;
 pub use facts::Facts;
+pub use holdout::Split;
 pub use kantorovich::Kantorovich;
 pub use mask::Mask;
 pub use newton_steps::Method;

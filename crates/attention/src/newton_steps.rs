@@ -8,9 +8,11 @@ use certus_linalg::product::matvec;
 use certus_linalg::{Error, Mat};
 use certus_newton::model::{Curvature, DampedSystem, Krylov, Lbfgs, LevenbergMarquardt};
 use certus_newton::{Minimiser, Minimum, Objective};
+use certus_numeric::Seed;
 
 use crate::bilinear::Bilinear;
 use crate::kron_solver::KronSolver;
+use crate::sample::Sample;
 
 /// How the Hessian enters a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +24,8 @@ pub enum Method {
     DenseNewton,
     /// As a product: conjugate gradients with the Kronecker preconditioner.
     Krylov,
+    /// As a product, preconditioned by the Hessian of some queries, drawn by leverage: for one head and many queries.
+    Sketched,
     /// Not at all: L-BFGS with twenty pairs, in X (and Y) as they are. What is commonly used, to compare with.
     Lbfgs,
 }
@@ -33,6 +37,7 @@ impl Method {
             Method::Auto => "auto",
             Method::DenseNewton => "dense-newton",
             Method::Krylov => "krylov",
+            Method::Sketched => "sketched",
             Method::Lbfgs => "lbfgs",
         }
     }
@@ -45,6 +50,9 @@ pub(crate) trait Curved: Objective {
 
     /// The Hessian in X as a matrix, for one head.
     fn hessian(&self, point: &Self::Point) -> Mat<f64>;
+
+    /// A positive semidefinite Hessian in X made of the sampled queries.
+    fn sampled(&self, point: &Self::Point, sample: &Sample) -> Result<Mat<f64>, crate::Error>;
 }
 
 /// Pairs that L-BFGS keeps.
@@ -64,11 +72,16 @@ pub(crate) fn minimise<L: Curved>(
     scores: &Bilinear<'_>,
     method: Method,
     x: Vec<f64>,
+    seed: Seed,
     observer: impl FnMut(&Event) -> ControlFlow<()>,
 ) -> Result<Minimum<L::Point>, Error> {
     match method {
         Method::DenseNewton => minimiser.minimise_with(loss, &mut LevenbergMarquardt::new(Formed::new(scores), DAMPING), x, observer),
         Method::Lbfgs => minimiser.minimise_with(loss, &mut Lbfgs::new(PAIRS), x, observer),
+        Method::Sketched => {
+            let sketch = Sketched { sample: Sample::draw(scores, seed)?, metric: scores.metric(), factor: None };
+            minimiser.minimise_with(loss, &mut Krylov::new(sketch, MOST_PRODUCTS), x, observer)
+        }
         Method::Krylov | Method::Auto => {
             let products = Products(KronSolver::new(scores.summed_grams())?);
             minimiser.minimise_with(loss, &mut Krylov::new(products, MOST_PRODUCTS), x, observer)
@@ -90,6 +103,38 @@ impl<L: Curved> Curvature<L> for Products {
 
     fn precondition(&self, r: &[f64]) -> Vec<f64> {
         self.0.solve(r)
+    }
+}
+
+/// The Hessian as a product, preconditioned by that of some queries.
+struct Sketched {
+    sample: Sample,
+    metric: Mat<f64>,
+    factor: Option<Cholesky>,
+}
+
+/// What of the metric is added to a sampled Hessian, relative to its trace: directions that no drawn query bends.
+const SOME_METRIC: f64 = 1e-3;
+
+impl<L: Curved> Curvature<L> for Sketched {
+    fn update(&mut self, loss: &L, point: &L::Point, _: &[f64]) -> Result<(), Error> {
+        let Ok(sampled) = loss.sampled(point, &self.sample) else { return Ok(()) };
+        let trace = |m: &Mat<f64>| (0..m.nrows()).map(|j| m[(j, j)]).sum::<f64>();
+        let (of_metric, d) = (SOME_METRIC * trace(&sampled) / trace(&self.metric), sampled.nrows());
+        let tiny = TINY * trace(&sampled) / d as f64;
+        let sum = Mat::from_fn(d, d, |i, j| sampled[(i, j)] + of_metric * self.metric[(i, j)] + if i == j { tiny } else { 0.0 });
+        if let Ok(factor) = Cholesky::new("the sampled Hessian", sum.as_ref()) {
+            self.factor = Some(factor);
+        }
+        Ok(())
+    }
+
+    fn times(&self, loss: &L, point: &L::Point, v: &[f64]) -> Vec<f64> {
+        loss.hessian_times(point, v)
+    }
+
+    fn precondition(&self, r: &[f64]) -> Vec<f64> {
+        self.factor.as_ref().map_or_else(|| r.to_vec(), |factor| factor.solve(r))
     }
 }
 

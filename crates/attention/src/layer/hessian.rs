@@ -64,9 +64,8 @@ impl Problem<'_> {
         let of_block = |(xx, xy): &mut (Vec<f64>, Vec<f64>), scratch: &mut Scratch, k: usize, block: &Block| {
             if block.seen > 0 {
                 self.row_curvature(point, curvature, k, block, scratch);
-                let (count, a1) = (block.rows.len(), self.scores.sequences[block.sequence].heads[0].a1);
-                let queries = shaped(&mut scratch.queries, count, of_queries);
-                squares(&a1.as_slice()[block.rows.start * self.scores.d1..block.rows.end * self.scores.d1], self.scores.d1, queries);
+                let count = block.rows.len();
+                let queries = self.scores.sequences[block.sequence].squares(block.rows.clone(), &mut scratch.queries);
                 let n = rows_of(&scratch.n[..count * of_keys], count, of_keys);
                 product(xx, Destination::Add, self.scores.scale * self.scores.scale, rows_of(queries, count, of_queries).transpose(), n);
                 if with_xy {

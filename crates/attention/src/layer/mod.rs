@@ -4,6 +4,7 @@ mod certify;
 mod evaluation;
 mod hessian;
 mod objective;
+mod outputs;
 mod pass;
 mod problem;
 mod solver;

@@ -7,8 +7,12 @@ use certus_numeric::ScaledValue;
 use certus_numeric::sum::norm2;
 
 use super::pass::{Curvature, Point};
-use super::problem::Problem;
+use super::problem::{Problem, Sequence};
+use crate::Error;
+use crate::bilinear::add_regulariser;
+use crate::mask::Mask;
 use crate::newton_steps::Curved;
+use crate::sample::Sample;
 
 /// What is varied.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,5 +86,25 @@ impl Curved for Loss<'_, '_> {
             Ok(factor) if reduced => blocks.reduced(&factor.inverse_lower(), self.problem.dv),
             _ => blocks.xx,
         }
+    }
+
+    fn sampled(&self, point: &Point, sample: &Sample) -> Result<Mat<f64>, Error> {
+        let problem = self.problem;
+        let targets = problem.outputs.iter().enumerate().map(|(s, outputs)| sample.of(s, outputs.target)).collect::<Vec<_>>();
+        let sequences = sample.sequences().map(|s| {
+            let sequence = Sequence::new(&sample.a1[s], problem.scores.sequences[s].heads[0].a2, problem.outputs[s].values[0], &targets[s]);
+            match &sample.masks[s] {
+                Some(mask) => sequence.with_mask(Mask::Dense(mask)),
+                None => sequence,
+            }
+        });
+        let mut drawn = Problem::new(sequences.collect())?.with_scale(problem.scores.scale)?;
+        for (inputs, s) in drawn.scores.sequences.iter_mut().zip(sample.sequences()) {
+            inputs.weights = Some(sample.weights[s].clone());
+        }
+        let at = drawn.point(&point.x, Some(&point.y), true)?.ok_or_else(super::evaluation::overflow)?;
+        let mut hessian = drawn.block_hessian(&at, Curvature::GaussNewton, false).xx;
+        add_regulariser(&mut hessian, &problem.scores, 1.0);
+        Ok(hessian)
     }
 }

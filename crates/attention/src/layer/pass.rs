@@ -131,12 +131,12 @@ impl Problem<'_> {
         if !loss.is_finite() {
             return Ok(None);
         }
-        let h = self.outputs(&y);
+        let h = self.seen_values(&y);
         Ok(Some(Point { x: x.to_vec(), y, z, c, h, maps, loss, values }))
     }
 
     /// `A3 Y` of each sequence and head.
-    fn outputs(&self, y: &[f64]) -> Vec<Vec<Vec<f64>>> {
+    fn seen_values(&self, y: &[f64]) -> Vec<Vec<Vec<f64>>> {
         let of = |a3: &certus_numeric::Array, y: &[f64]| {
             let mut h = vec![0.0; a3.rows() * self.dv];
             let into = MatMut::from_row_major_slice_mut(&mut h, a3.rows(), self.dv);
@@ -245,7 +245,7 @@ impl Problem<'_> {
     /// The same without regularisers; the part in X only where it is wanted.
     fn products(&self, point: &Point, dx: &[f64], dy: Option<&[f64]>, curvature: Curvature, with_x: bool) -> (Vec<f64>, Vec<f64>) {
         let (width, exact) = (self.rows_of_y(), curvature == Curvature::Exact);
-        let dh = dy.filter(|_| with_x && exact).map(|dy| self.outputs(dy));
+        let dh = dy.filter(|_| with_x && exact).map(|dy| self.seen_values(dy));
         let of_block = |(sum_x, sum_y): &mut (Vec<f64>, Vec<f64>), scratch: &mut Scratch, k: usize, block: &Block| {
             let (s, sequence, count, seen) = (block.sequence, &self.scores.sequences[block.sequence], block.rows.len(), block.seen);
             if seen == 0 {

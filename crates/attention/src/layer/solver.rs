@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
 use certus_newton::{Minimiser, Minimum};
+use certus_numeric::Seed;
 use certus_numeric::sum::norm2;
 
 use super::evaluation::overflow;
@@ -29,6 +30,8 @@ pub struct Solver {
     pub max_iterations: usize,
     /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
     pub max_bytes: usize,
+    /// The source of the queries that [`Method::Sketched`] draws.
+    pub seed: Seed,
     /// How much is spent on the certificate.
     pub certify: Certify,
 }
@@ -41,6 +44,7 @@ impl Default for Solver {
             gradient_tolerance: 1e-8,
             max_iterations: 50,
             max_bytes: 2 << 30,
+            seed: Seed(0),
             certify: Certify::Cheap,
         }
     }
@@ -140,8 +144,8 @@ impl Solver {
         if self.max_iterations == 0 {
             return Err(InputError::parameter("max-iter", 0, "at least 1").into());
         }
-        if self.method == Method::DenseNewton && problem.scores.heads > 1 {
-            return Err(InputError::parameter("method", "dense-newton", "auto or krylov with several heads").into());
+        if matches!(self.method, Method::DenseNewton | Method::Sketched) && problem.scores.heads > 1 {
+            return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
         }
         let start = self.start.clone().unwrap_or_else(|| problem.reference());
         problem.require(&start, ["x0", "y0"])?;
@@ -165,7 +169,7 @@ impl Solver {
         if method == Method::Lbfgs {
             x.extend_from_slice(start.y.as_slice());
         }
-        let found = minimise(&minimiser, &loss, &problem.scores, method, x, &mut watch)?;
+        let found = minimise(&minimiser, &loss, &problem.scores, method, x, self.seed, &mut watch)?;
         let Minimum { point: Some(point), stop, iterations, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start).chain(trace.into_iter().map(f64::exp)).collect();
         self.finish(problem, point, loss_start, stop.status(), iterations, method, trace)
@@ -205,6 +209,7 @@ impl Solver {
         trace: Vec<f64>,
     ) -> Result<Solution, Error> {
         let mut facts = Facts::of(&problem.scores, Course { loss_start, status, iterations, method })?;
+        facts.has_values = true;
         facts.unknowns += problem.of_y();
         facts.targets = problem.queries() * problem.dv;
         facts.gradient = (norm2(&problem.gradient_x(&point)), norm2(&problem.gradient_y(&point)));

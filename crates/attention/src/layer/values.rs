@@ -20,8 +20,8 @@ pub(crate) enum ValuesSystem {
 }
 
 impl ValuesSystem {
-    /// From the outputs of the heads, `Z = F A3`, side by side, for each sequence.
-    pub(crate) fn new(problem: &Problem<'_>, z: &[Vec<f64>]) -> Result<Self, Error> {
+    /// The matrix, from the outputs of the heads, `Z = F A3`, side by side, for each sequence.
+    pub(crate) fn normal(problem: &Problem<'_>, z: &[Vec<f64>]) -> Mat<f64> {
         let width = problem.rows_of_y();
         let mut normal = Mat::<f64>::zeros(width, width);
         for (outputs, z) in problem.outputs.iter().zip(z) {
@@ -37,6 +37,13 @@ impl ValuesSystem {
                 normal[(first + j, first + j)] += problem.ridge_y;
             }
         }
+        normal
+    }
+
+    /// As a system to be solved.
+    pub(crate) fn new(problem: &Problem<'_>, z: &[Vec<f64>]) -> Result<Self, Error> {
+        let normal = ValuesSystem::normal(problem, z);
+        let width = normal.nrows();
         let largest = (0..width).map(|j| normal[(j, j)]).fold(0.0, f64::max);
         let clear = |factor: &Cholesky| (0..width).all(|j| factor.lower()[(j, j)].powi(2) > CLEAR * width as f64 * largest);
         match Cholesky::new("the normal matrix of Y", normal.as_ref()) {

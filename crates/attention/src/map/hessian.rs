@@ -71,8 +71,7 @@ impl Problem<'_> {
                     }
                 }
             }
-            let queries = shaped(queries, count, of_queries);
-            squares(&head.a1.as_slice()[block.rows.start * scores.d1..block.rows.end * scores.d1], scores.d1, queries);
+            let queries = scores.sequences[block.sequence].squares(block.rows.clone(), queries);
             product(
                 sum,
                 Destination::Add,

@@ -6,8 +6,13 @@ use certus_numeric::ScaledValue;
 use certus_numeric::sum::norm2;
 
 use super::pass::Point;
-use super::problem::Problem;
+use super::problem::{Form, Problem, Sequence};
+use crate::Error;
+use crate::bilinear::add_regulariser;
+use crate::layer::overflow;
+use crate::mask::Mask;
 use crate::newton_steps::Curved;
+use crate::sample::Sample;
 
 /// The loss of a map problem.
 pub(crate) struct Loss<'p, 'a> {
@@ -51,5 +56,27 @@ impl Curved for Loss<'_, '_> {
 
     fn hessian(&self, point: &Point) -> Mat<f64> {
         self.problem.hessian(point)
+    }
+
+    /// The curvature of the cross-entropy, which is that of all three forms up to a factor where the residuals are small.
+    fn sampled(&self, point: &Point, sample: &Sample) -> Result<Mat<f64>, Error> {
+        let problem = self.problem;
+        let targets = problem.targets.iter().enumerate().map(|(s, target)| sample.of(s, target)).collect::<Vec<_>>();
+        let sequences = sample.sequences().map(|s| {
+            let sequence = Sequence::new(&sample.a1[s], problem.scores.sequences[s].heads[0].a2, &targets[s]);
+            match &sample.masks[s] {
+                Some(mask) => sequence.with_mask(Mask::Dense(mask)),
+                None => sequence,
+            }
+        });
+        let mut drawn = Problem::new(sequences.collect(), Form::Normalised)?.with_scale(problem.scores.scale)?;
+        drawn.form = Form::CrossEntropy;
+        for (inputs, s) in drawn.scores.sequences.iter_mut().zip(sample.sequences()) {
+            inputs.weights = Some(sample.weights[s].clone());
+        }
+        let at = drawn.point(&point.x, true).ok_or_else(overflow)?;
+        let mut hessian = drawn.hessian(&at);
+        add_regulariser(&mut hessian, &problem.scores, (-point.log_unit).exp());
+        Ok(hessian)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
 use certus_newton::{Minimiser, Minimum};
 use certus_numeric::sum::norm2;
-use certus_numeric::{Array, ScaledValue};
+use certus_numeric::{Array, ScaledValue, Seed};
 
 use super::objective::Loss;
 use super::pass::Point;
@@ -33,6 +33,8 @@ pub struct Solver {
     pub max_iterations: usize,
     /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
     pub max_bytes: usize,
+    /// The source of the queries that [`Method::Sketched`] draws.
+    pub seed: Seed,
     /// How much is spent on the certificate.
     pub certify: Certify,
 }
@@ -46,6 +48,7 @@ impl Default for Solver {
             gradient_tolerance: 1e-8,
             max_iterations: 50,
             max_bytes: 2 << 30,
+            seed: Seed(0),
             certify: Certify::Cheap,
         }
     }
@@ -145,7 +148,7 @@ impl Solver {
         let one = ScaledValue::from(1.0);
         let loss = Loss { problem, start: if norm > one { norm } else { one } };
         let method = self.choice(problem);
-        let found = minimise(&self.minimiser(), &loss, &problem.scores, method, start.as_slice().to_vec(), &mut observer)?;
+        let found = minimise(&self.minimiser(), &loss, &problem.scores, method, start.as_slice().to_vec(), self.seed, &mut observer)?;
         let Minimum { point: Some(point), stop, iterations, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start.ln()).chain(trace).map(|log| log.max(f64::MIN)).collect();
         let course = Course { loss_start: loss_start.to_f64().unwrap_or(f64::MAX), status: stop.status(), iterations, method };
@@ -162,7 +165,8 @@ impl Solver {
         let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
         let norm = norm2(&problem.gradient(&at_start)).max(1.0);
         let loss = Loss { problem, start: norm.into() };
-        let found = minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start.as_slice().to_vec(), observer)?;
+        let found =
+            minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start.as_slice().to_vec(), self.seed, observer)?;
         Ok((found.x, found.stop == certus_newton::Stop::Observer))
     }
 
