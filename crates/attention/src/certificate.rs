@@ -9,7 +9,7 @@ use crate::kantorovich::Kantorovich;
 pub fn certificate(facts: &Facts) -> Certificate {
     let mut claims = vec![kantorovich(facts.kantorovich.as_ref(), facts.has_values)];
     claims.extend(curvature(facts));
-    claims.push(worst_case(facts));
+    claims.extend(worst_case(facts));
     Certificate::new(claims)
 }
 
@@ -42,37 +42,37 @@ fn kantorovich(found: Option<&Kantorovich>, has_values: bool) -> Claim {
         )
 }
 
-/// Corollary 5: how large the regulariser must be for the curvature in X to be positive.
-fn curvature(facts: &Facts) -> Option<Claim> {
-    let (here, everywhere) = (facts.convex_here?, facts.convex_everywhere?);
-    Some(
-        Claim::new("The Hessian in X is positive semidefinite at this point", "least curvature of each row: -min p + <f, p> + |f| |p|")
-            .assumes(
-                Check::ge("logit_reg_x", "weight of the logit regulariser >= the largest beta of any row", facts.logit_reg_x, here)
-                    .bounded(),
-            )
-            .guarantees(
-                Check::le("beta", "the largest beta of any row <= what convexity everywhere would need", here, everywhere).bounded(),
-            ),
-    )
+/// Corollary 5, at this point and for every X.
+fn curvature(facts: &Facts) -> Vec<Claim> {
+    let (Some(here), measured) = (facts.convex_here, facts.kantorovich.and_then(|k| k.curvature)) else { return Vec::new() };
+    let source = "least curvature of each row: -min p + <f, p> + |f| |p|";
+    let statement = "largest mu, the Hessian in X being at least mu times the logit metric, >= logit_reg_x - the largest beta of any row";
+    let mut check = Check::ge("curvature", statement, measured, facts.logit_reg_x - here).estimated();
+    if let Some(everywhere) = facts.convex_everywhere.filter(|everywhere| *everywhere > here) {
+        check = check.trivial(facts.logit_reg_x - everywhere);
+    }
+    let mut claims = vec![Claim::new("How negative the curvature in X can be at this point", source).guarantees(check)];
+    if let Some(everywhere) = facts.convex_everywhere {
+        let needed = "weight of the logit regulariser >= 2 / (3 sqrt 3) times the largest product of residual and diameter";
+        claims.push(
+            Claim::new("The problem in X is convex everywhere", "least curvature of each row over all its logits")
+                .assumes(Check::ge("logit_reg_x", needed, facts.logit_reg_x, everywhere).bounded())
+                .guarantees(Check::ge("curvature", "largest mu at this point >= 0", measured, 0.0).estimated()),
+        );
+    }
+    claims
 }
 
 /// The worst-case Lipschitz constant of the literature, as a logarithm: it grows like exp(R²).
-fn worst_case(facts: &Facts) -> Claim {
-    let ours = facts.kantorovich.and_then(|k| k.lipschitz).map(f64::log10);
+fn worst_case(facts: &Facts) -> Option<Claim> {
+    let ours = facts.kantorovich?.lipschitz?.log10();
     let r = facts.largest_norm;
-    Claim::new(
-        "Lipschitz constant of the Hessian, by the literature's constants: on real data it promises nothing",
-        "exp(O(R^2)), R at least all norms",
-    )
-    .guarantees(
-        Check::le(
-            "log10_lipschitz",
-            "log10 of our bound K <= log10 of exp(R^2)",
-            ours.or(Some(f64::NAN)),
-            r * r * std::f64::consts::LOG10_E,
+    let theirs = r * r * std::f64::consts::LOG10_E;
+    Some(
+        Claim::new(
+            "Lipschitz constant of the Hessian, by the literature's constants: on real data it promises nothing",
+            "exp(R^2), R at least all norms",
         )
-        .trivial(16.0)
-        .estimated(),
+        .guarantees(Check::le("log10_lipschitz", "log10 of our bound K <= log10 of exp(R^2)", ours, theirs).trivial(16.0).estimated()),
     )
 }

@@ -19,6 +19,8 @@ use certus_numeric::sum::{dot, norm2};
 pub struct Kantorovich {
     /// mu: `H >= mu M`, proven where it is above 0; else an estimate of the largest such number.
     pub mu: Option<f64>,
+    /// The largest such number, by Lanczos' method. An estimate, from above.
+    pub curvature: Option<f64>,
     /// K: how fast a row's curvature changes with its logits, within 2 eta.
     pub lipschitz: Option<f64>,
     /// eta: the length of Newton's step in the logits.
@@ -89,10 +91,12 @@ impl Kantorovich {
         let Ok(factor) = Cholesky::new("the Hessian in X", hessian.as_ref()) else {
             let operator = (d, |x: &[f64], y: &mut [f64]| y.copy_from_slice(&matvec(hessian.as_ref(), x)));
             let least = lanczos_extremes(&operator, 1e-6, 4 * LANCZOS_STEPS, Seed(0))?.smallest;
-            found.mu = Some(least.min(0.0));
+            (found.mu, found.curvature) = (Some(least.min(0.0)), Some(least));
             return Ok(found);
         };
-        let Some((mu, least)) = prove(local, hessian, metric, &factor)? else {
+        let curvature = least_curvature(metric, &factor)?;
+        found.curvature = Some(curvature).filter(|c| c.is_finite());
+        let Some((mu, least)) = prove(local, hessian, metric, curvature) else {
             found.mu = Some(0.0);
             return Ok(found);
         };
@@ -141,13 +145,17 @@ impl Kantorovich {
     }
 }
 
+/// The largest mu with `H >= mu M`, from the factor of H. An estimate, from above.
+fn least_curvature(metric: &Mat<f64>, factor: &Cholesky) -> Result<f64, Error> {
+    let whitened = |x: &[f64], y: &mut [f64]| y.copy_from_slice(&half_solve(factor, &matvec(metric.as_ref(), &back_solve(factor, x))));
+    Ok(1.0 / lanczos_extremes(&(metric.nrows(), whitened), 1e-3, LANCZOS_STEPS, Seed(0))?.largest)
+}
+
 /// A proven mu with `H >= mu M + least I`, by a Cholesky factorisation with room for all rounding; and that `least`.
-fn prove(local: &impl Local, hessian: &Mat<f64>, metric: &Mat<f64>, factor: &Cholesky) -> Result<Option<(f64, f64)>, Error> {
+fn prove(local: &impl Local, hessian: &Mat<f64>, metric: &Mat<f64>, estimate: f64) -> Option<(f64, f64)> {
     let d = hessian.nrows();
-    let whitened = (d, |x: &[f64], y: &mut [f64]| y.copy_from_slice(&half_solve(factor, &matvec(metric.as_ref(), &back_solve(factor, x)))));
-    let estimate = 1.0 / lanczos_extremes(&whitened, 1e-3, LANCZOS_STEPS, Seed(0))?.largest;
     if !(estimate.is_finite() && estimate > 0.0) {
-        return Ok(None);
+        return None;
     }
     let mean = (0..d).map(|j| metric[(j, j)]).sum::<f64>() / d as f64;
     let trace = (0..d).map(|j| hessian[(j, j)].abs() + estimate * metric[(j, j)]).sum::<f64>();
@@ -158,8 +166,8 @@ fn prove(local: &impl Local, hessian: &Mat<f64>, metric: &Mat<f64>, factor: &Cho
         let shift = rounding + least;
         let shifted = Mat::from_fn(d, d, |i, j| hessian[(i, j)] - mu * metric[(i, j)] - if i == j { shift } else { 0.0 });
         if Cholesky::new("the Hessian less the metric", shifted.as_ref()).is_ok() {
-            return Ok(Some((mu, least)));
+            return Some((mu, least));
         }
     }
-    Ok(None)
+    None
 }

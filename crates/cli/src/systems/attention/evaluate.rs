@@ -59,7 +59,7 @@ enum Kind {
 
 impl Verb for Evaluate {
     const EXAMPLES: &'static [&'static str] = &[
-        "certus attention evaluate --problem fit --a1 rounded.npz:q --a2 rounded.npz:k --a3 rounded.npz:v --target output.npy --scale 0.1767767 --x identity.npy --y identity.npy --direction-x identity.npy --certify --out d.npz",
+        "certus attention evaluate --problem fit --a1 rounded.npz:q --a2 rounded.npz:k --a3 rounded.npz:v --target output.npy --scale 0.1767767 --x-ref identity.npy --y-ref identity.npy --logit-reg-x 1e-2 --logit-reg-y 1e-2 --x fitted-head.npz:x --y fitted-head.npz:y --direction-x identity.npy --certify --out d.npz",
     ];
 
     fn run(&self, _: &Context) -> Result<Report, CliError> {

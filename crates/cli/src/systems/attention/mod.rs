@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use certus_attention::recover::{Projections, output, round_columns};
+use certus_attention::recover::{Projections, Recovery, output, round_columns};
 use certus_attention::{Certify, Facts, Mask, layer, map};
 use certus_io::{Npz, NpzWriter, Source, write_npy};
 use certus_numeric::Array;
@@ -32,6 +32,7 @@ pub(crate) fn system() -> System {
         .sample("rounded.npz", rounded)
         .sample("output.npy", head_output)
         .sample("identity.npy", identity)
+        .sample("fitted-head.npz", fitted_head)
 }
 
 impl From<args::Certify> for Certify {
@@ -107,6 +108,18 @@ fn rounded(path: &Path) -> Result<(), CliError> {
     for (name, array) in ["q", "k", "v"].into_iter().zip(projections()?) {
         archive.add(name, &round_columns(&array, 4)?)?;
     }
+    Ok(archive.finish()?)
+}
+
+/// X and Y of the rounded head, refitted.
+fn fitted_head(path: &Path) -> Result<(), CliError> {
+    let [q, k, v] = projections()?;
+    let [rq, rk, rv] = [round_columns(&q, 4)?, round_columns(&k, 4)?, round_columns(&v, 4)?];
+    let rounded = Projections { q: &rq, k: &rk, v: &rv };
+    let found = Recovery::default().recover(&Projections { q: &q, k: &k, v: &v }, &rounded)?;
+    let mut archive = NpzWriter::create(path)?;
+    archive.add("x", &found.solution.params.x)?;
+    archive.add("y", &found.solution.params.y)?;
     Ok(archive.finish()?)
 }
 
