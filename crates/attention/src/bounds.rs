@@ -21,7 +21,12 @@ pub(crate) const UP: f64 = 1.0 + 1e-13;
 /// assert!((lipschitz(2.0, 1.45f64.sqrt()) - 3.33593179845).abs() < 1e-10);
 /// ```
 pub fn lipschitz(diameter: f64, residual: f64) -> f64 {
-    OF_SQUARE * diameter * diameter + OF_PRODUCT * residual * diameter
+    lipschitz_of_heads(diameter, diameter, residual)
+}
+
+/// The same for the logits of several heads together: from the largest of their diameters, and the root of the sum of their squares.
+pub fn lipschitz_of_heads(largest: f64, together: f64, residual: f64) -> f64 {
+    OF_SQUARE * largest * together + OF_PRODUCT * residual * largest
 }
 
 /// beta: the least eigenvalue of the Hessian of a row's loss in its logits is at least minus beta. `f` is the attention, `p` half the

@@ -17,8 +17,8 @@ pub fn certificate(facts: &Facts) -> Certificate {
 fn kantorovich(found: Option<&Kantorovich>, has_values: bool) -> Claim {
     let nothing = Kantorovich::default();
     let k = found.unwrap_or(&nothing);
-    // Directions that change the logits by rounding only were left out by a threshold.
-    let basis = if k.directions_left_out { Basis::Estimated } else { Basis::Bounded };
+    // Directions that change the logits by rounding only are left out by a threshold.
+    let basis = if k.directions_left_out || k.estimated { Basis::Estimated } else { Basis::Bounded };
     let measured = |value: Option<f64>| value.or(Some(f64::NAN));
     let theorem = if has_values { "A local minimum in X lies near, with Y held fixed" } else { "A local minimum in X lies near" };
     Claim::new(theorem, "Newton-Kantorovich in the logit metric; sharp softmax cumulants")

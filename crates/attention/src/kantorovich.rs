@@ -7,9 +7,10 @@
 //! step: if `h = K eta / mu <= 1/2`, a stationary point lies within `2 eta / (1 + sqrt(1 - 2h))` in the logits, and below 1/2 it is a
 //! local minimum. All is evaluated to the safe side, but for what the doc of a field calls an estimate.
 
+use certus_contract::{Status, ignore_events};
 use certus_linalg::factor::{Cholesky, Triangle, solve_triangular_vec};
 use certus_linalg::product::matvec;
-use certus_linalg::solve::lanczos_extremes;
+use certus_linalg::solve::{Pcg, PcgOptions, lanczos_extremes, pcg};
 use certus_linalg::{Error, Mat};
 use certus_numeric::Seed;
 use certus_numeric::sum::{dot, norm2};
@@ -35,12 +36,20 @@ pub struct Kantorovich {
     pub logit_distance: Option<f64>,
     /// The loss above that of the stationary point, by the same. An estimate.
     pub loss_gap: Option<f64>,
+    /// Whether mu and eta are estimates, by products with the Hessian, and not proven.
+    pub estimated: bool,
     /// Whether directions of X were left out that change the logits by rounding only, or not at all.
     pub directions_left_out: bool,
 }
 
-/// What the test needs of a problem.
+/// What the test needs of a problem, in the new coordinates of X.
 pub(crate) trait Local {
+    /// The product of the Hessian in X with v.
+    fn hessian_times(&self, v: &[f64]) -> Vec<f64>;
+    /// The product of the logit metric with v.
+    fn metric_times(&self, v: &[f64]) -> Vec<f64>;
+    /// What the metric is a multiple of the identity by, where it is one.
+    fn metric_is(&self) -> Option<f64>;
     /// The gradient in X after a change of X; `None` where it is not finite.
     fn gradient_after(&self, change: &[f64]) -> Option<Vec<f64>>;
     /// K on the ball of this radius in the logits.
@@ -49,8 +58,11 @@ pub(crate) trait Local {
     fn rounding(&self) -> (f64, f64);
 }
 
-/// Newton steps by which the distance to the minimum is measured.
-const STEPS: usize = 3;
+/// The accuracy of eigenvalues that are estimated, relative to the largest; and steps of Lanczos' method for them.
+const ESTIMATE: f64 = 3e-4;
+const ESTIMATE_STEPS: usize = 96;
+/// The residual of a Newton step that is estimated, relative to the gradient.
+const SOLVED: f64 = 1e-4;
 /// The parts of an estimate of mu that a proof is tried for.
 const TRIES: [f64; 4] = [0.98, 0.9, 0.5, 0.1];
 /// What the same proof is to leave besides, as a part of the mean of the metric's diagonal.
@@ -84,13 +96,46 @@ impl Kantorovich {
         }
     }
 
-    /// At a point with this Hessian, metric and gradient in X.
+    /// By products alone: mu and eta are estimates.
+    ///
+    /// Cost: some tens of products with the Hessian, and as many for each step that measures the distance.
+    pub(crate) fn estimate(local: &impl Local, gradient: &[f64]) -> Result<Kantorovich, Error> {
+        let (mut found, d) = (Kantorovich { estimated: true, ..Kantorovich::default() }, gradient.len());
+        let hessian = (d, |x: &[f64], y: &mut [f64]| y.copy_from_slice(&local.hessian_times(x)));
+        let metric = (d, |x: &[f64], y: &mut [f64]| y.copy_from_slice(&local.metric_times(x)));
+        let top = match local.metric_is() {
+            Some(multiple) => multiple,
+            None => {
+                let extremes = lanczos_extremes(&metric, 1e-2, ESTIMATE_STEPS, Seed(0))?;
+                extremes.largest + extremes.largest_error
+            }
+        };
+        let extremes = lanczos_extremes(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0))?;
+        found.curvature = Some(extremes.smallest / top);
+        let mu = (extremes.smallest - extremes.smallest_error) / top;
+        found.mu = Some(mu);
+        if mu.is_nan() || mu <= 0.0 {
+            return Ok(found);
+        }
+        let options = PcgOptions { tolerance: SOLVED, max_iterations: 10 * ESTIMATE_STEPS };
+        let solve = |g: &[f64]| pcg(&hessian, g, |r, z| z.copy_from_slice(r), &options, ignore_events);
+        let solved = solve(gradient);
+        let step = solved.x.iter().map(|s| -s).collect::<Vec<_>>();
+        // |r| in the inverse of H, which is at least mu times the metric and its own least eigenvalue.
+        let residual = solved.residuals.last().copied().unwrap_or(0.0) + local.rounding().0 + f64::EPSILON * norm2(gradient);
+        let of_residual = residual / (extremes.smallest - extremes.smallest_error).sqrt();
+        found.weigh(local, gradient, &step, mu, of_residual, residual * norm2(&step));
+        let measured = [step, solve_after(local, &solved.x, &solve)];
+        found.measure(local, gradient, &measured, of_residual / mu.sqrt());
+        Ok(found)
+    }
+
+    /// At a point with this Hessian, metric and gradient in X: mu is proven, and all is rounded to the safe side.
     pub(crate) fn test(local: &impl Local, hessian: &Mat<f64>, metric: &Mat<f64>, gradient: &[f64]) -> Result<Kantorovich, Error> {
-        let mut found = Kantorovich::default();
-        let d = gradient.len();
+        let (mut found, d) = (Kantorovich::default(), gradient.len());
         let Ok(factor) = Cholesky::new("the Hessian in X", hessian.as_ref()) else {
             let operator = (d, |x: &[f64], y: &mut [f64]| y.copy_from_slice(&matvec(hessian.as_ref(), x)));
-            let least = lanczos_extremes(&operator, 1e-6, 4 * LANCZOS_STEPS, Seed(0))?.smallest;
+            let least = lanczos_extremes(&operator, 1e-6, ESTIMATE_STEPS, Seed(0))?.smallest;
             (found.mu, found.curvature) = (Some(least.min(0.0)), Some(least));
             return Ok(found);
         };
@@ -101,47 +146,58 @@ impl Kantorovich {
             return Ok(found);
         };
         found.mu = Some(mu);
-
-        let mut step = factor.solve(gradient);
-        step.iter_mut().for_each(|s| *s = -*s);
+        let step = factor.solve(gradient).into_iter().map(|s| -s).collect::<Vec<_>>();
         let residual = matvec(hessian.as_ref(), &step).iter().zip(gradient).map(|(hs, g)| hs + g).collect::<Vec<_>>();
         let (of_gradient, of_hessian) = local.rounding();
         // The rounding of the residual itself, with that of what it is made of.
         let trace = (0..d).map(|j| hessian[(j, j)]).sum::<f64>();
         let errors = of_gradient + (of_hessian + (d + 2) as f64 * f64::EPSILON * trace) * norm2(&step) + f64::EPSILON * norm2(gradient);
         let of_residual = norm2(&half_solve(&factor, &residual)) * (1.0 + 1e-6) + errors / least.sqrt();
-        let length = dot(&step, &matvec(metric.as_ref(), &step)).max(0.0).sqrt();
+        found.weigh(local, gradient, &step, mu, of_residual, (norm2(&residual) + errors) * norm2(&step));
+        let solve = |g: &[f64]| Pcg { x: factor.solve(g), residuals: Vec::new(), status: Status::Done, negative_direction: None };
+        let back = step.iter().map(|s| -s).collect::<Vec<_>>();
+        let measured = [step, solve_after(local, &back, &solve)];
+        found.measure(local, gradient, &measured, of_residual / mu.sqrt());
+        Ok(found)
+    }
+
+    /// eta, K, h and what follows, for Newton's step: `of_residual` bounds what it is off, in the norm of the inverse of H, and `of_slope`
+    /// what the slope along it is off.
+    fn weigh(&mut self, local: &impl Local, gradient: &[f64], step: &[f64], mu: f64, of_residual: f64, of_slope: f64) {
+        let length = dot(step, &local.metric_times(step)).max(0.0).sqrt();
         let eta = (length + of_residual / mu.sqrt()) * (1.0 + 1e-10) + SMALLEST;
         let lipschitz = local.lipschitz_within(2.0 * eta);
         let h = lipschitz * eta / mu * (1.0 + 1e-12);
-        (found.eta, found.lipschitz, found.h) = (Some(eta), Some(lipschitz).filter(|k| k.is_finite()), Some(h).filter(|h| h.is_finite()));
-        let slope = -dot(gradient, &step);
-        if h <= 0.5 {
-            let root = (1.0 - 2.0 * h).max(0.0).sqrt();
-            found.logit_radius = Some(2.0 * eta / (1.0 + root) * (1.0 + 1e-12));
-            if h < 0.5 {
-                let squared = slope + norm2(&residual) * norm2(&step) + errors * norm2(&step) + of_residual * of_residual + SMALLEST;
-                found.gap = Some(squared / (2.0 * (1.0 - (1.0 - root) / 3.0)) * (1.0 + 1e-12));
-            }
+        (self.eta, self.lipschitz, self.h) = (Some(eta), Some(lipschitz).filter(|k| k.is_finite()), Some(h).filter(|h| h.is_finite()));
+        if h.is_nan() || h > 0.5 {
+            return;
         }
-        let (mut total, mut gap, mut last) = (step.clone(), 0.5 * slope, eta);
-        for _ in 1..STEPS {
-            let Some(gradient) = local.gradient_after(&total) else { break };
-            let next = factor.solve(&gradient);
-            let length = dot(&next, &matvec(metric.as_ref(), &next)).max(0.0).sqrt();
-            // What does not shrink is rounding, or no convergence.
-            if length.is_nan() || length >= 0.5 * last {
-                break;
-            }
-            last = length;
-            gap += 0.5 * dot(&gradient, &next);
-            total.iter_mut().zip(&next).for_each(|(t, s)| *t -= s);
+        let root = (1.0 - 2.0 * h).max(0.0).sqrt();
+        self.logit_radius = Some(2.0 * eta / (1.0 + root) * (1.0 + 1e-12));
+        if h < 0.5 {
+            let squared = -dot(gradient, step) + of_slope + of_residual * of_residual + SMALLEST;
+            self.gap = Some(squared / (2.0 * (1.0 - (1.0 - root) / 3.0)) * (1.0 + 1e-12));
         }
-        let distance = dot(&total, &matvec(metric.as_ref(), &total)).max(0.0).sqrt();
-        let rounding = of_residual / mu.sqrt();
-        found.logit_distance = Some((distance - rounding).max(0.0));
-        found.loss_gap = Some((gap - of_residual * of_residual).max(0.0));
-        Ok(found)
+    }
+
+    /// Distance and gap by Newton's steps, less their rounding.
+    fn measure(&mut self, local: &impl Local, gradient: &[f64], steps: &[Vec<f64>; 2], rounding: f64) {
+        let [first, second] = steps;
+        let length = |step: &[f64]| dot(step, &local.metric_times(step)).max(0.0).sqrt();
+        // What does not shrink is rounding, or no convergence.
+        let shrinks = length(second) < 0.5 * length(first);
+        let total = first.iter().zip(second).map(|(a, b)| if shrinks { a + b } else { *a }).collect::<Vec<_>>();
+        self.logit_distance = Some((length(&total) - rounding).max(0.0));
+        self.loss_gap = Some((-0.5 * dot(gradient, first) - rounding * rounding).max(0.0));
+    }
+}
+
+/// Newton's step after X has moved by `-back`.
+fn solve_after(local: &impl Local, back: &[f64], solve: &impl Fn(&[f64]) -> Pcg) -> Vec<f64> {
+    let moved = back.iter().map(|s| -s).collect::<Vec<_>>();
+    match local.gradient_after(&moved) {
+        Some(gradient) => solve(&gradient).x.iter().map(|s| -s).collect(),
+        None => vec![0.0; moved.len()],
     }
 }
 

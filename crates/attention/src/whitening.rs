@@ -3,7 +3,7 @@
 use certus_linalg::factor::symmetric_eigen;
 use certus_linalg::product::{Destination, gram, matmul, matmul_into};
 use certus_linalg::view::{rows_of, to_array, view};
-use certus_linalg::{Error, Mat, MatMut};
+use certus_linalg::{Error, Mat, MatMut, MatRef};
 use certus_numeric::Array;
 
 use crate::bilinear::{Bilinear, Inputs};
@@ -41,67 +41,78 @@ impl Whitener {
     }
 }
 
-/// The two sides' new coordinates, and the inputs in them. For one head.
+/// Each head's two sides in new coordinates.
 pub(crate) struct Whitening {
-    first: Whitener,
-    second: Whitener,
-    inputs: Vec<(Array, Array)>,
+    heads: Vec<(Whitener, Whitener)>,
 }
 
 impl Whitening {
-    /// `None` where the inputs have no direction.
+    /// `None` where the inputs of some head have no direction.
     pub(crate) fn new(scores: &Bilinear<'_>) -> Result<Option<Self>, Error> {
-        let Some((g1, g2)) = scores.summed_grams().into_iter().next() else { return Ok(None) };
-        let (first, second) = (Whitener::new(g1)?, Whitener::new(g2)?);
-        if first.t.ncols() * second.t.ncols() == 0 {
-            return Ok(None);
-        }
-        let inputs = scores.sequences.iter().map(|s| (first.apply(s.heads[0].a1), second.apply(s.heads[0].a2))).collect();
-        Ok(Some(Whitening { first, second, inputs }))
+        let both = |(g1, g2)| Ok((Whitener::new(g1)?, Whitener::new(g2)?));
+        let heads = scores.summed_grams().into_iter().map(both).collect::<Result<Vec<_>, Error>>()?;
+        let seen = heads.iter().all(|(first, second)| first.t.ncols() * second.t.ncols() > 0);
+        Ok(seen.then_some(Whitening { heads }))
     }
 
     /// Whether directions were left out that change the logits by rounding only, or not at all.
     pub(crate) fn leaves_out(&self) -> bool {
-        self.first.dropped || self.second.dropped
+        self.heads.iter().any(|(first, second)| first.dropped || second.dropped)
     }
 
-    /// The score matrices as functions of the new X, with the same blocks and the regulariser in the logit metric alone.
-    pub(crate) fn scores<'w>(&'w self, scores: &'w Bilinear<'_>) -> Bilinear<'w> {
-        let sequences =
-            scores.sequences.iter().zip(&self.inputs).map(|(s, (a1, a2))| Inputs::new(vec![Scores { a1, a2 }], s.visible.borrowed()));
+    /// Head h's queries and keys in the new coordinates, for each sequence.
+    pub(crate) fn inputs(&self, scores: &Bilinear<'_>, h: usize) -> Vec<(Array, Array)> {
+        let (first, second) = &self.heads[h];
+        scores.sequences.iter().map(|s| (first.apply(s.heads[h].a1), second.apply(s.heads[h].a2))).collect()
+    }
+
+    /// The first head's score matrices as functions of the new X, from [`Whitening::inputs`]; with the same blocks, and the regulariser
+    /// in the logit metric alone.
+    pub(crate) fn scores<'w>(inputs: &'w [(Array, Array)], scores: &'w Bilinear<'_>) -> Bilinear<'w> {
+        let sequences = scores.sequences.iter().zip(inputs);
+        let sequences = sequences.map(|(s, (a1, a2))| Inputs::new(vec![Scores { a1, a2 }], s.visible.borrowed()));
         let mut white = Bilinear::new(sequences.collect());
         (white.scale, white.logit_reg, white.blocks) = (scores.scale, scores.logit_reg, scores.blocks.clone());
         white
     }
 
-    /// X in the new coordinates.
+    /// X of the first head in the new coordinates.
     pub(crate) fn point(&self, x: &[f64]) -> Vec<f64> {
-        let (d1, d2) = (self.first.t.nrows(), self.second.t.nrows());
-        let x = matmul(matmul(self.first.back.as_ref(), rows_of(x, d1, d2)).as_ref(), self.second.back.transpose());
-        to_array(x.as_ref()).into_vec()
+        let (first, second) = &self.heads[0];
+        let x = rows_of(x, first.t.nrows(), second.t.nrows());
+        to_array(matmul(matmul(first.back.as_ref(), x).as_ref(), second.back.transpose()).as_ref()).into_vec()
     }
 
-    /// A gradient in the new coordinates: `T1ᵀ G T2`.
+    /// A gradient in the new coordinates: `T1ᵀ G T2` of each head.
     pub(crate) fn gradient(&self, gradient: &[f64]) -> Vec<f64> {
-        let (d1, d2, r1, r2) = (self.first.t.nrows(), self.second.t.nrows(), self.first.t.ncols(), self.second.t.ncols());
-        let (mut half, mut whole) = (vec![0.0; r1 * d2], vec![0.0; r1 * r2]);
-        product(&mut half, Destination::Replace, 1.0, self.first.t.transpose(), rows_of(gradient, d1, d2));
-        product(&mut whole, Destination::Replace, 1.0, rows_of(&half, r1, d2), self.second.t.as_ref());
-        whole
+        self.between(gradient, |w| w.t.transpose())
     }
 
-    /// A change of X from one in the new coordinates: `T1 D T2ᵀ`.
+    /// A change of X from one in the new coordinates: `T1 D T2ᵀ` of each head.
     pub(crate) fn change(&self, change: &[f64]) -> Vec<f64> {
-        let (d1, d2, r1, r2) = (self.first.t.nrows(), self.second.t.nrows(), self.first.t.ncols(), self.second.t.ncols());
-        let (mut half, mut whole) = (vec![0.0; d1 * r2], vec![0.0; d1 * d2]);
-        product(&mut half, Destination::Replace, 1.0, self.first.t.as_ref(), rows_of(change, r1, r2));
-        product(&mut whole, Destination::Replace, 1.0, rows_of(&half, d1, r2), self.second.t.transpose());
-        whole
+        self.between(change, |w| w.t.as_ref())
     }
 
-    /// `hessian += ridge (T1ᵀT1) ⊗ (T2ᵀT2)`: the ridge of X in the new coordinates.
+    /// `S1 A S2ᵀ` of each head, one below the other.
+    fn between(&self, a: &[f64], side: impl Fn(&Whitener) -> MatRef<'_, f64>) -> Vec<f64> {
+        let (mut rest, mut result) = (a, Vec::new());
+        for (first, second) in &self.heads {
+            let (first, second) = (side(first), side(second));
+            let (now, later) = rest.split_at(first.ncols() * second.ncols());
+            rest = later;
+            let mut half = vec![0.0; first.nrows() * second.ncols()];
+            let mut whole = vec![0.0; first.nrows() * second.nrows()];
+            product(&mut half, Destination::Replace, 1.0, first, rows_of(now, first.ncols(), second.ncols()));
+            product(&mut whole, Destination::Replace, 1.0, rows_of(&half, first.nrows(), second.ncols()), second.transpose());
+            result.extend(whole);
+        }
+        result
+    }
+
+    /// `hessian += ridge (T1ᵀT1) ⊗ (T2ᵀT2)`: the ridge of the first head's X in the new coordinates.
     pub(crate) fn add_ridge(&self, hessian: &mut Mat<f64>, ridge: f64) {
-        let (g1, g2) = (gram(self.first.t.as_ref()), gram(self.second.t.as_ref()));
+        let (first, second) = &self.heads[0];
+        let (g1, g2) = (gram(first.t.as_ref()), gram(second.t.as_ref()));
         let r2 = g2.nrows();
         for j in 0..hessian.ncols() {
             for i in 0..hessian.nrows() {

@@ -14,7 +14,8 @@ pub const DIABETES: &[u8] = include_bytes!("../../../data/diabetes.npz");
 /// `digits.npz`: `x` 1797 x 64 (u8, 0 to 16), `y` 1797 (u8, 0 to 9).
 pub const DIGITS: &[u8] = include_bytes!("../../../data/digits.npz");
 
-/// `head.npz`: `q k v` 63 x 32, `probs` 63 x 63, `unseen_q unseen_k unseen_v` 62 x 32 (f32): one attention head on two texts.
+/// `head.npz`: `q k v` 63 x 32, `probs` 63 x 63, `unseen_q unseen_k unseen_v` 62 x 32 (f32): one attention head on two texts; with
+/// `_3bit` and `_4bit` of rounded weights.
 pub const HEAD: &[u8] = include_bytes!("../../../data/head.npz");
 
 /// Writes [`HEAD`].

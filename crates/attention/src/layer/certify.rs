@@ -6,18 +6,20 @@ use certus_numeric::sum::norm2;
 
 use super::pass::{Curvature, Point};
 use super::problem::Problem;
-use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz};
+use crate::Certify;
+use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz_of_heads};
 use crate::kantorovich::{Kantorovich, Local};
 use crate::whitening::Whitening;
 
-/// For each sequence and query: a bound of the residual at any map, the residual at this one, and a bound of the distance of any two
-/// values.
+/// For a query: its residual now, a bound of it at any map, and bounds of the distance of any two values that it sees.
 pub(crate) struct RowBounds {
     /// The query's residual now.
     pub(crate) now: f64,
     /// The largest that it can be.
     pub(crate) most: f64,
+    /// The largest of the heads' diameters, and the root of the sum of their squares.
     pub(crate) diameter: f64,
+    pub(crate) together: f64,
 }
 
 /// The test's view of a layer at a point.
@@ -30,6 +32,20 @@ struct AtPoint<'p, 'a> {
 }
 
 impl Local for AtPoint<'_, '_> {
+    fn hessian_times(&self, v: &[f64]) -> Vec<f64> {
+        let along = self.whitening.change(v);
+        self.whitening.gradient(&self.problem.hessian_times(self.point, &along, None, Curvature::Exact).0)
+    }
+
+    fn metric_times(&self, v: &[f64]) -> Vec<f64> {
+        self.whitening.gradient(&self.problem.scores.metric_times(&self.whitening.change(v)))
+    }
+
+    fn metric_is(&self) -> Option<f64> {
+        let scores = &self.problem.scores;
+        (scores.sequences.len() == 1).then_some(scores.scale * scores.scale)
+    }
+
     fn gradient_after(&self, change: &[f64]) -> Option<Vec<f64>> {
         let x = self.point.x.iter().zip(self.whitening.change(change)).map(|(x, d)| x + d).collect::<Vec<_>>();
         let point = self.problem.point(&x, Some(&self.point.y), false).ok()??;
@@ -37,7 +53,8 @@ impl Local for AtPoint<'_, '_> {
     }
 
     fn lipschitz_within(&self, radius: f64) -> f64 {
-        let of_row = |row: &RowBounds| lipschitz(row.diameter, row.most.min(row.now + OUTPUT * row.diameter * radius));
+        let of_row =
+            |row: &RowBounds| lipschitz_of_heads(row.diameter, row.together, row.most.min(row.now + OUTPUT * row.together * radius));
         self.bounds.iter().map(of_row).fold(0.0, f64::max) * UP
     }
 
@@ -47,22 +64,34 @@ impl Local for AtPoint<'_, '_> {
 }
 
 impl Problem<'_> {
-    /// For each query, what its curvature and the change of it are bounded by. For one head.
+    /// For each query, what its curvature and the change of it are bounded by.
     pub(crate) fn row_bounds(&self, point: &Point) -> Vec<RowBounds> {
         let dv = self.dv;
         let up = 1.0 + (dv + 8) as f64 * f64::EPSILON;
         let mut bounds = Vec::with_capacity(self.scores.queries());
         for (s, (sequence, outputs)) in self.scores.sequences.iter().zip(&self.outputs).enumerate() {
-            let (h, m) = (&point.h[s][0], sequence.keys());
-            let mut centre = vec![0.0; dv];
-            h.chunks_exact(dv).for_each(|row| centre.iter_mut().zip(row).for_each(|(c, v)| *c += v / m as f64));
-            let distance = |row: &[f64]| norm2(&row.iter().zip(&centre).map(|(a, c)| a - c).collect::<Vec<_>>()) * up;
-            let spread = h.chunks_exact(dv).map(distance).fold(0.0, f64::max);
+            // For each head the distance of its values from their mean, at most.
+            let spread = |h: &Vec<f64>| {
+                let mut centre = vec![0.0; dv];
+                h.chunks_exact(dv).for_each(|row| centre.iter_mut().zip(row).for_each(|(c, v)| *c += v / sequence.keys() as f64));
+                let distance = |row: &[f64]| norm2(&row.iter().zip(&centre).map(|(a, c)| a - c).collect::<Vec<_>>()) * up;
+                (h.chunks_exact(dv).map(distance).fold(0.0, f64::max), centre)
+            };
+            let spreads = point.h[s].iter().map(spread).collect::<Vec<_>>();
+            let centre = (0..dv).map(|l| spreads.iter().map(|(_, centre)| centre[l]).sum()).collect::<Vec<f64>>();
+            let most = spreads.iter().map(|(spread, _)| spread).sum::<f64>();
+            let largest = 2.0 * spreads.iter().map(|(spread, _)| *spread).fold(0.0, f64::max) * up;
+            let together = 2.0 * norm2(&spreads.iter().map(|(spread, _)| *spread).collect::<Vec<_>>()) * up;
             for (i, (target, c)) in outputs.target.as_slice().chunks_exact(dv).zip(point.c[s].chunks_exact(dv)).enumerate() {
+                let off = norm2(&target.iter().zip(&centre).map(|(b, c)| b - c).collect::<Vec<_>>()) * up;
                 // A row that sees at most one key does not move.
-                let moves = sequence.count(i) > 1;
-                let diameter = if moves { 2.0 * spread * up } else { 0.0 };
-                bounds.push(RowBounds { now: norm2(c) * up, most: (spread + distance(target)) * up, diameter });
+                let moves = f64::from(sequence.count(i) > 1);
+                bounds.push(RowBounds {
+                    now: norm2(c) * up,
+                    most: (most + off) * up,
+                    diameter: moves * largest,
+                    together: moves * together,
+                });
             }
         }
         bounds
@@ -79,51 +108,53 @@ impl Problem<'_> {
         arrays.map(|a| norm2(a.as_slice())).chain([norm2(&point.x), norm2(&point.y)]).fold(inputs, f64::max)
     }
 
-    /// The Kantorovich test in X at a point, with its Y; `None` where the Hessian is too large to form, or has several heads.
-    pub(crate) fn kantorovich(&self, point: &Point) -> Result<Option<Kantorovich>, Error> {
-        if self.scores.heads > 1 || self.scores.of_x() > FORMED {
-            return Ok(None);
-        }
+    /// The Kantorovich test in X at a point, with its Y: by products, or proven where that is asked for and the Hessian can be formed.
+    /// `None` where no logit depends on X.
+    pub(crate) fn kantorovich(&self, point: &Point, certify: Certify) -> Result<Option<Kantorovich>, Error> {
         let Some(whitening) = Whitening::new(&self.scores)? else { return Ok(None) };
-        let white = Problem {
-            scores: whitening.scores(&self.scores),
-            outputs: self.outputs.clone(),
-            gram3: self.gram3.clone(),
-            y0: self.y0.clone(),
-            ..*self
-        };
-        let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
-        let mut hessian = white.block_hessian(&seen_from, Curvature::Exact, false).xx;
-        if self.scores.ridge > 0.0 {
-            whitening.add_ridge(&mut hessian, self.scores.ridge);
-        }
         let bounds = self.row_bounds(point);
-        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding: white.rounding(point, &bounds) };
         let gradient = whitening.gradient(&self.gradient_x(point));
-        let mut found = Kantorovich::test(&at, &hessian, &white.scores.metric(), &gradient)?;
+        let inputs = (0..self.scores.heads).map(|h| whitening.inputs(&self.scores, h)).collect::<Vec<_>>();
+        let rounding = self.rounding(point, &bounds, &inputs);
+        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding };
+        let formed = certify == Certify::Full && self.scores.heads == 1 && self.scores.of_x() <= FORMED;
+        let mut found = if formed {
+            let scores = Whitening::scores(&inputs[0], &self.scores);
+            let white = Problem { scores, outputs: self.outputs.clone(), gram3: self.gram3.clone(), y0: self.y0.clone(), ..*self };
+            let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
+            let mut hessian = white.block_hessian(&seen_from, Curvature::Exact, false).xx;
+            if self.scores.ridge > 0.0 {
+                whitening.add_ridge(&mut hessian, self.scores.ridge);
+            }
+            Kantorovich::test(&at, &hessian, &white.scores.metric(), &gradient)?
+        } else {
+            Kantorovich::estimate(&at, &gradient)?
+        };
         found.directions_left_out = whitening.leaves_out();
         Ok(Some(found))
     }
 
-    /// Bounds of the rounding of the gradient in X and of the Hessian in X, in norm: the sums of the sizes of all terms.
-    fn rounding(&self, point: &Point, bounds: &[RowBounds]) -> (f64, f64) {
+    /// Bounds of the rounding of the gradient in X and of the Hessian in X in the new coordinates, in norm: the sums of the sizes of all
+    /// terms, over the heads, whose queries and keys there are given for each sequence.
+    fn rounding(&self, point: &Point, bounds: &[RowBounds], heads: &[Vec<(Array, Array)>]) -> (f64, f64) {
         let y = norm2(&point.y);
-        let (mut of_gradient, mut of_hessian, mut row, mut longest) = (0.0, 0.0, 0, 0);
-        for (sequence, outputs) in self.scores.sequences.iter().zip(&self.outputs) {
-            let norms = |a: &Array| (0..a.rows()).map(|i| norm2(a.row(i))).fold(0.0, f64::max);
-            let (keys, values) = (norms(sequence.heads[0].a2), norms(outputs.values[0]));
-            longest = longest.max(sequence.keys());
-            for i in 0..sequence.queries() {
-                let (query, of) = (norm2(sequence.heads[0].a1.row(i)), &bounds[row]);
-                let output = values * y;
-                // The sum of |p| over the keys, cancellation between them not counted.
-                let slope = 2.0 * of.now * output;
-                of_gradient += 2.0 * self.scores.scale * query * keys * slope;
-                of_hessian += self.scores.scale.powi(2) * query.powi(2) * keys.powi(2) * (8.0 * output * output + 12.0 * slope);
-                row += 1;
+        let (mut of_gradient, mut of_hessian, mut longest) = (0.0, 0.0, 0);
+        let norms = |a: &Array| (0..a.rows()).map(|i| norm2(a.row(i))).fold(0.0, f64::max);
+        for (h, inputs) in heads.iter().enumerate() {
+            let mut rows = bounds.iter();
+            for ((a1, a2), outputs) in inputs.iter().zip(&self.outputs) {
+                let (keys, output) = (norms(a2), norms(outputs.values[h]) * y);
+                longest = longest.max(a2.rows());
+                for (i, of) in (0..a1.rows()).zip(&mut rows) {
+                    let query = norm2(a1.row(i));
+                    // The sum of |p| over the keys, with the terms of the residual, which cancel.
+                    let slope = 4.0 * (of.now + output) * output;
+                    of_gradient += 2.0 * self.scores.scale * query * keys * slope;
+                    of_hessian += self.scores.scale.powi(2) * query.powi(2) * keys.powi(2) * (8.0 * output * output + 12.0 * slope);
+                }
             }
         }
-        let steps = (row + longest + self.scores.d1 + self.scores.d2 + self.d3 + self.dv + 64) as f64;
+        let steps = (bounds.len() + longest + self.scores.d1 + self.scores.d2 + self.d3 + self.dv + 64) as f64;
         (steps * f64::EPSILON * of_gradient, steps * f64::EPSILON * of_hessian)
     }
 }

@@ -214,7 +214,7 @@ impl Solver {
         facts.targets = problem.queries() * problem.dv;
         facts.gradient = (norm2(&problem.gradient_x(&point)), norm2(&problem.gradient_y(&point)));
         facts.values_singular = point.values.as_ref().is_some_and(|values| values.is_singular());
-        facts.kantorovich = problem.kantorovich(&point)?;
+        facts.kantorovich = problem.kantorovich(&point, self.certify)?;
         facts.largest_norm = problem.largest_norm(&point, facts.largest_norm);
         if self.certify == Certify::Full && problem.scores.heads == 1 {
             facts.convex_here = Some(problem.betas(&point).into_iter().fold(0.0, f64::max));

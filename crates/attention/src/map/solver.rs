@@ -200,7 +200,7 @@ impl Solver {
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
-        facts.kantorovich = problem.kantorovich(point)?;
+        facts.kantorovich = problem.kantorovich(point, self.certify)?;
         facts.largest_norm = problem.largest_norm(point);
         if self.certify == Certify::Full {
             facts.convex_here = Some(problem.convex_here(point));

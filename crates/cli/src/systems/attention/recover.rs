@@ -60,8 +60,10 @@ pub(super) struct Recover {
 }
 
 impl Verb for Recover {
-    const EXAMPLES: &'static [&'static str] =
-        &["certus attention recover --q head.npz:q --k head.npz:k --v head.npz:v --bits 4 --holdout 0.2 --out recovered.npz"];
+    const EXAMPLES: &'static [&'static str] = &[
+        "certus attention recover --q head.npz:q --k head.npz:k --v head.npz:v --bits 4 --holdout 0.2 --out recovered.npz",
+        "certus attention recover --q head.npz:q --k head.npz:k --v head.npz:v --rounded-q head.npz:q_3bit --rounded-k head.npz:k_3bit --rounded-v head.npz:v_3bit --logit-reg-x 1 --logit-reg-y 1 --out recovered.npz",
+    ];
 
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
         let mask = self.mask.read()?;
