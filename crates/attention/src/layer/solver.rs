@@ -162,7 +162,7 @@ impl Solver {
         let method = self.choice(problem, over);
         // The observer sees losses, not their logarithms.
         let mut watch = |event: &Event| observer(&Event { value: event.value.map(f64::exp), ..*event });
-        if method == Method::Lbfgs {
+        if over == Over::Both {
             x.extend_from_slice(start.y.as_slice());
         }
         let found = minimise(&minimiser, &loss, &problem.scores, method, x, &mut watch)?;
