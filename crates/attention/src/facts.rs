@@ -15,6 +15,8 @@ pub struct Facts {
     pub dead_rows: usize,
     /// Whether some query sees more than one key.
     pub moves: bool,
+    /// Whether the loss is the rescaled one, whose constants hold near a point only.
+    pub rescaled: bool,
     /// Numbers in X and Y.
     pub unknowns: usize,
     /// Numbers in the targets.
@@ -63,6 +65,7 @@ impl Facts {
             queries: scores.queries(),
             dead_rows: scores.dead_rows(),
             moves: scores.moves(),
+            rescaled: false,
             unknowns: scores.of_x(),
             targets: 0,
             loss_start,

@@ -193,6 +193,7 @@ impl Solver {
         trace: Vec<f64>,
     ) -> Result<Solution, Error> {
         let mut facts = Facts::of(&problem.scores, course)?;
+        facts.rescaled = problem.form == Form::Rescaled;
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
