@@ -43,8 +43,10 @@ pub(crate) trait Local {
     fn gradient_after(&self, change: &[f64]) -> Option<Vec<f64>>;
     /// K on the ball of this radius in the logits.
     fn lipschitz_within(&self, radius: f64) -> f64;
-    /// A bound of the rounding of the gradient, in norm, and of that of the Hessian.
+    /// A bound of the rounding of the gradient, in norm, and of that of the Hessian; but for that of the logits.
     fn rounding(&self) -> (f64, f64);
+    /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.
+    fn of_logits(&self) -> (f64, f64);
 }
 
 /// Newton steps by which the distance to the minimum is measured.
@@ -92,7 +94,10 @@ impl Kantorovich {
             found.mu = Some(least.min(0.0));
             return Ok(found);
         };
-        let Some((mu, least)) = prove(local, hessian, metric, &factor)? else {
+        let proven = prove(local, hessian, metric, &factor)?;
+        // Rows' curvatures that are off by so much change the Hessian by so much of the metric.
+        let (of_slopes, of_curvature) = local.of_logits();
+        let Some((mu, least)) = proven.map(|(mu, least)| (mu - of_curvature, least)).filter(|(mu, _)| *mu > 0.0) else {
             found.mu = Some(0.0);
             return Ok(found);
         };
@@ -105,8 +110,10 @@ impl Kantorovich {
         // The rounding of the residual itself, with that of what it is made of.
         let trace = (0..d).map(|j| hessian[(j, j)]).sum::<f64>();
         let errors = of_gradient + (of_hessian + (d + 2) as f64 * f64::EPSILON * trace) * norm2(&step) + f64::EPSILON * norm2(gradient);
-        let of_residual = norm2(&half_solve(&factor, &residual)) * (1.0 + 1e-6) + errors / least.sqrt();
         let length = dot(&step, &matvec(metric.as_ref(), &step)).max(0.0).sqrt();
+        // A change v of the rows' gradients is one of the whole by |v| at most in the inverse of the metric.
+        let of_rows = (of_slopes + of_curvature * length) * (1.0 + 1e-10);
+        let of_residual = norm2(&half_solve(&factor, &residual)) * (1.0 + 1e-6) + errors / least.sqrt() + of_rows / mu.sqrt();
         let eta = (length + of_residual / mu.sqrt()) * (1.0 + 1e-10) + SMALLEST;
         let lipschitz = local.lipschitz_within(2.0 * eta);
         let h = lipschitz * eta / mu * (1.0 + 1e-12);
@@ -116,7 +123,12 @@ impl Kantorovich {
             let root = (1.0 - 2.0 * h).max(0.0).sqrt();
             found.logit_radius = Some(2.0 * eta / (1.0 + root) * (1.0 + 1e-12));
             if h < 0.5 {
-                let squared = slope + norm2(&residual) * norm2(&step) + errors * norm2(&step) + of_residual * of_residual + SMALLEST;
+                let squared = slope
+                    + norm2(&residual) * norm2(&step)
+                    + errors * norm2(&step)
+                    + of_rows * length
+                    + of_residual * of_residual
+                    + SMALLEST;
                 found.gap = Some(squared / (2.0 * (1.0 - (1.0 - root) / 3.0)) * (1.0 + 1e-12));
             }
         }

@@ -27,6 +27,7 @@ struct AtPoint<'p, 'a> {
     bounds: &'p [RowBounds],
     whitening: &'p Whitening,
     rounding: (f64, f64),
+    of_logits: (f64, f64),
 }
 
 impl Local for AtPoint<'_, '_> {
@@ -43,6 +44,10 @@ impl Local for AtPoint<'_, '_> {
 
     fn rounding(&self) -> (f64, f64) {
         self.rounding
+    }
+
+    fn of_logits(&self) -> (f64, f64) {
+        self.of_logits
     }
 }
 
@@ -98,11 +103,25 @@ impl Problem<'_> {
             whitening.add_ridge(&mut hessian, self.scores.ridge);
         }
         let bounds = self.row_bounds(point);
-        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding: white.rounding(point, &bounds) };
+        let rounding = white.rounding(point, &bounds);
+        let of_logits = self.of_logits(point, &bounds);
+        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
         let gradient = whitening.gradient(&self.gradient_x(point));
         let mut found = Kantorovich::test(&at, &hessian, &white.scores.metric(), &gradient)?;
         found.directions_left_out = whitening.leaves_out();
         Ok(Some(found))
+    }
+
+    /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.
+    fn of_logits(&self, point: &Point, bounds: &[RowBounds]) -> (f64, f64) {
+        let (mut squares, mut largest) = (0.0, 0.0f64);
+        for (of, off) in bounds.iter().zip(self.scores.logit_rounding(&point.x)) {
+            // A row's curvature is at most D² / 4 + 2 R D / (3 sqrt 3), and K-Lipschitz.
+            let curvature = 0.25 * of.diameter * of.diameter + GLOBAL_CURVATURE * of.most * of.diameter;
+            squares += (curvature * off).powi(2);
+            largest = largest.max(lipschitz(of.diameter, of.most) * off);
+        }
+        (squares.sqrt() * UP, largest * UP)
     }
 
     /// Bounds of the rounding of the gradient in X and of the Hessian in X, in norm: the sums of the sizes of all terms.
