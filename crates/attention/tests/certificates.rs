@@ -25,6 +25,7 @@ fn good() -> Facts {
         queries: 10,
         dead_rows: 0,
         moves: true,
+        rescaled: false,
         unknowns: 8,
         targets: 100,
         loss_start: 2.0,

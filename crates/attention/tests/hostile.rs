@@ -359,9 +359,6 @@ fn survives(layer: &Layer, label: &str) {
             for (name, fit) in
                 [("solve", solver.solve(&problem)), ("scores", solver.fit_scores(&problem)), ("values", solver.fit_values(&problem))]
             {
-                if method == Method::Lbfgs && name == "scores" {
-                    continue;
-                }
                 let label = format!("{label}, {name} by {method:?} from size {size}");
                 match fit {
                     Ok(solution) => assert_layer(&solution, &label),

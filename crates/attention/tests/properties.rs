@@ -301,13 +301,13 @@ proptest! {
             }
             for other in &found[1..] {
                 for (a, b) in other.iter().zip(&found[0]) {
-                    prop_assert!(difference(a, b) < 1e-12, "{form:?}");
+                    small(norm(&moved(a, -1.0, b)), 1e-12 * norm(b).max(1e-2), "a block's size")?;
                 }
             }
         }
         for other in &all[1..] {
             for (a, b) in other.iter().zip(&all[0]) {
-                prop_assert!(difference(a, b) < 1e-11);
+                small(norm(&moved(a, -1.0, b)), 1e-12 * norm(b).max(1e-2), "a block's size")?;
             }
         }
     }
@@ -511,7 +511,7 @@ proptest! {
         let (expected, f, p, c) = row_hessian(&s, &values, &target);
         let scale = norm(expected.as_slice()).max(1e-3 * (1.0 + far));
         small(norm(&moved(here.as_slice(), -1.0, expected.as_slice())), 1e-12 * scale, "the row's Hessian")?;
-        small(norm(&apply(&here, &vec![1.0; m])), 1e-13 * scale, "M 1")?;
+        small(norm(&apply(&here, &vec![1.0; m])), 1e-12 * scale.max(1e-2), "M 1")?;
         let least = eigenvalues(&expected)[0];
         for bound in [beta, bounds::row_beta(&f, &p, |_| true)] {
             prop_assert!(least >= -bound - 1e-15 * scale, "{least} below -{bound}");
@@ -545,7 +545,7 @@ proptest! {
             let scale = norm(here.as_slice());
             let beta = problem.certify(&s, Certify::Full).unwrap().facts.convex_here.unwrap();
             let least = eigenvalues(&here)[0];
-            prop_assert!(least >= -beta - 1e-14 * scale, "{form:?}: {least} below -{beta}");
+            prop_assert!(least >= -beta - 1e-14 * scale.max(1e-2), "{form:?}: {least} below -{beta}");
             if form == Form::CrossEntropy {
                 prop_assert_eq!(beta, 0.0);
             }
@@ -717,17 +717,18 @@ fn a_fit_is_never_worse_than_its_start_and_its_losses_fall() {
                 }
                 let solver = layer::Solver::default().with_method(method).with_start(start.clone()).with_max_iterations(20);
                 let label = format!("seed {seed}, {heads} heads, {method:?}");
-                let mut fits = vec![solver.solve(&problem).unwrap(), solver.fit_values(&problem).unwrap()];
-                if method != Method::Lbfgs {
-                    fits.push(solver.fit_scores(&problem).unwrap());
-                }
+                let fits = [solver.solve(&problem).unwrap(), solver.fit_values(&problem).unwrap(), solver.fit_scores(&problem).unwrap()];
                 let defined = layer.defined_loss(&start);
                 for fit in &fits {
                     assert_layer(fit, &label);
                     assert!(fit.loss <= defined * (1.0 + 1e-12), "{label}");
                     assert!((fit.facts.loss_start - defined).abs() <= 1e-12 * defined, "{label}");
                     let again = layer.defined_loss(&fit.params);
-                    assert!((fit.loss - again).abs() <= 1e-11 * again + 1e-28, "{label}: {} is not the loss {again}", fit.loss);
+                    assert!(
+                        (fit.loss - again).abs() <= 1e-11 * again + 1e-14 * again.sqrt() + 1e-28,
+                        "{label}: {} is not the loss {again}",
+                        fit.loss
+                    );
                     assert!((fit.trace[0] / defined - 1.0).abs() < 1e-10 && fit.trace.len() >= 2, "{label}");
                 }
                 assert_eq!(fits[1].params.x, start.x, "{label}");
@@ -735,9 +736,7 @@ fn a_fit_is_never_worse_than_its_start_and_its_losses_fall() {
                 let slope = norm(problem.evaluate(&fits[1].params).unwrap().gradient.y.as_slice());
                 let before = norm(problem.evaluate(&start).unwrap().gradient.y.as_slice());
                 assert!(slope <= 1e-10 * before.max(1.0), "{label}: a slope of {slope:e} in Y");
-                if let Some(scores) = fits.get(2) {
-                    assert_eq!(scores.params.y, start.y, "{label}");
-                }
+                assert_eq!(fits[2].params.y, start.y, "{label}");
             }
         }
         for form in FORMS {

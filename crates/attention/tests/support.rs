@@ -202,12 +202,11 @@ impl Layer {
     }
 
     pub(crate) fn try_problem(&self) -> Result<layer::Problem<'_>, Error> {
-        let of = |s| {
-            let LayerSequence { heads, target, mask } = s;
-            let heads = heads.iter().map(|[a1, a2, a3]| layer::Head { a1, a2, a3 }).collect();
-            layer::Sequence::of_heads(heads, target).with_mask(mask.mask())
-        };
-        let mut problem = layer::Problem::new(self.sequences.iter().map(of).collect())?.with_scale(self.scale)?;
+        let sequences = self.sequences.iter().map(|s| {
+            let heads = s.heads.iter().map(|[a1, a2, a3]| layer::Head { a1, a2, a3 }).collect();
+            layer::Sequence::of_heads(heads, &s.target).with_mask(s.mask.mask())
+        });
+        let mut problem = layer::Problem::new(sequences.collect())?.with_scale(self.scale)?;
         problem = problem.with_logit_reg(self.logit_reg.0, self.logit_reg.1)?.with_ridge(self.ridge.0, self.ridge.1)?;
         if let Some(reference) = &self.reference {
             problem = problem.with_reference(reference)?;
