@@ -28,7 +28,8 @@ fn refused<T>(result: Result<T, Error>, kind: &str, names: &[&str], label: &str)
 
 #[track_caller]
 fn assert_typed(error: &Error, label: &str) {
-    let kinds = ["EmptyProblem", "DimensionMismatch", "NonFinite", "InvalidParameter", "NotStochastic", "UnboundedRescaled"];
+    let kinds =
+        ["EmptyProblem", "DimensionMismatch", "NonFinite", "InvalidParameter", "NotStochastic", "UnboundedRescaled", "NonFiniteMatrix"];
     assert!(kinds.contains(&error.kind()), "{label}: an error of kind {}: {error}", error.kind());
     assert!(!error.to_string().is_empty() && !error.hint().is_empty(), "{label}");
 }
