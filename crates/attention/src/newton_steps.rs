@@ -125,7 +125,8 @@ impl<L: Curved> DampedSystem<L> for Formed {
         let ratio = (largest(&self.hessian) / largest(&self.metric).max(f64::MIN_POSITIVE)).clamp(f64::MIN_POSITIVE, f64::MAX);
         let mut of_metric = damping * self.unit;
         loop {
-            let of_identity = self.tiny * self.unit.min(1.0).max(ratio.min(1.0));
+            // Above the rounding of the damping, too: the metric may be singular.
+            let of_identity = self.tiny * self.unit.min(1.0).max(ratio.min(1.0)).max(of_metric);
             let damped =
                 Mat::from_fn(d, d, |i, j| self.hessian[(i, j)] + of_metric * self.metric[(i, j)] + if i == j { of_identity } else { 0.0 });
             match Cholesky::new("the damped Hessian", damped.as_ref()) {
