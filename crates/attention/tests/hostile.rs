@@ -442,7 +442,7 @@ fn degenerate_layers_are_survived() {
         ("all below their dimensions", [2, 2, 4, 4, 4, 3]),
     ] {
         survives(&layer(sizes), label);
-        for logit_reg in [1e-3, 1e3] {
+        for logit_reg in [1e-3, 1.0] {
             survives(&Layer { logit_reg: (logit_reg, logit_reg), ..layer(sizes) }, &format!("{label}, logit regulariser {logit_reg}"));
         }
         survives(&Layer { ridge: (1e-3, 1e-3), ..layer(sizes) }, &format!("{label}, ridge"));
