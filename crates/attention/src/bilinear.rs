@@ -1,11 +1,11 @@
 //! The part of a problem that concerns X: queries, keys, masks, the scale, and the regulariser of X.
 
 use certus_contract::InputError;
-use certus_linalg::product::{Destination, gram, matmul, matmul_into};
+use certus_linalg::product::{Destination, gram, matmul, matmul_into, matvec};
 use certus_linalg::view::{rows_of, view};
 use certus_linalg::{Error as LinearAlgebraError, Mat, MatMut, MatRef};
 use certus_numeric::Array;
-use certus_numeric::sum::norm2;
+use certus_numeric::sum::{dot, norm2};
 
 use crate::blocks::{Block, height};
 use crate::mask::Visible;
@@ -226,6 +226,26 @@ impl<'a> Bilinear<'a> {
         let (g1, g2) = &self.summed_grams()[0];
         Ok(makes_constant(g1, || self.sequences.iter().map(|s| s.heads[0].a1))?
             && makes_constant(g2, || self.sequences.iter().map(|s| s.heads[0].a2))?)
+    }
+
+    /// For each query of the first head, by how much its computed logits are off at most, in norm.
+    pub(crate) fn logit_rounding(&self, x: &[f64]) -> Vec<f64> {
+        let unit = (self.d1 + self.d2 + 3) as f64 * 0.5 * f64::EPSILON * self.scale * (1.0 + 1e-10);
+        let sizes = self.head(x, 0).iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let of = |s: &Inputs<'_>| {
+            let (a1, a2) = (s.heads[0].a1, s.heads[0].a2.map(|v| v.abs()));
+            let keys = gram(view(&a2));
+            let of_row = |i: usize| {
+                let mut left = vec![0.0; self.d2];
+                for (a, row) in a1.row(i).iter().zip(sizes.chunks_exact(self.d2)) {
+                    left.iter_mut().zip(row).for_each(|(l, x)| *l += a.abs() * x);
+                }
+                // |S| <= |A1| |X| |A2|ᵀ, entry by entry.
+                unit * dot(&left, &matvec(keys.as_ref(), &left)).sqrt()
+            };
+            (0..s.queries()).map(of_row).collect::<Vec<_>>()
+        };
+        self.sequences.iter().flat_map(of).collect()
     }
 
     /// The largest norm of the inputs.

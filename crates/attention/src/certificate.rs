@@ -26,7 +26,7 @@ fn kantorovich(found: Option<&Kantorovich>, has_values: bool) -> Claim {
             Check::gt("positive_curvature", "mu > 0, the Hessian in X being at least mu times the logit metric", measured(k.mu), 0.0)
                 .basis(basis),
         )
-        .assumes(Check::le("kantorovich", "h = K eta / mu <= 1/2", measured(k.h), 0.5).basis(basis))
+        .assumes(Check::lt("kantorovich", "h = K eta / mu < 1/2", measured(k.h), 0.5).basis(basis))
         .guarantees(
             Check::le(
                 "logit_distance",
@@ -44,10 +44,12 @@ fn kantorovich(found: Option<&Kantorovich>, has_values: bool) -> Claim {
 
 /// Corollary 5, at this point and for every X.
 fn curvature(facts: &Facts) -> Vec<Claim> {
-    let (Some(here), measured) = (facts.convex_here, facts.kantorovich.and_then(|k| k.curvature)) else { return Vec::new() };
+    let (Some(here), Some(measured)) = (facts.convex_here, facts.kantorovich.and_then(|k| k.curvature)) else { return Vec::new() };
     let source = "least curvature of each row: -min p + <f, p> + |f| |p|";
     let statement = "largest mu, the Hessian in X being at least mu times the logit metric, >= logit_reg_x - the largest beta of any row";
-    let mut check = Check::ge("curvature", statement, measured, facts.logit_reg_x - here).estimated();
+    // What the two cancel to is rounding.
+    let least = facts.logit_reg_x - here - 1e-9 * (facts.logit_reg_x + here);
+    let mut check = Check::ge("curvature", statement, measured, least).estimated();
     if let Some(everywhere) = facts.convex_everywhere.filter(|everywhere| *everywhere > here) {
         check = check.trivial(facts.logit_reg_x - everywhere);
     }
@@ -64,15 +66,19 @@ fn curvature(facts: &Facts) -> Vec<Claim> {
 }
 
 /// The worst-case Lipschitz constant of the literature, as a logarithm: it grows like exp(R²).
+///
+/// With R at least 1 and at least the norms of values, Y and targets, values lie within 4 R² and residuals below 3 R² + R: our K is at
+/// most 18 R⁴, and that is below 10 exp(R²).
 fn worst_case(facts: &Facts) -> Option<Claim> {
-    let ours = facts.kantorovich?.lipschitz?.log10();
+    // That of the rescaled form holds on a ball only, and is no matter of norms.
+    let ours = facts.kantorovich.filter(|_| !facts.rescaled)?.lipschitz?.log10();
     let r = facts.largest_norm;
-    let theirs = r * r * std::f64::consts::LOG10_E;
+    let theirs = 1.0 + r * r * std::f64::consts::LOG10_E;
     Some(
         Claim::new(
             "Lipschitz constant of the Hessian, by the literature's constants: on real data it promises nothing",
-            "exp(R^2), R at least all norms",
+            "exp(O(R^2)), R at least all norms",
         )
-        .guarantees(Check::le("log10_lipschitz", "log10 of our bound K <= log10 of exp(R^2)", ours, theirs).trivial(16.0).estimated()),
+        .guarantees(Check::le("log10_lipschitz", "log10 of our bound K <= log10 of 10 exp(R^2)", ours, theirs).trivial(16.0).estimated()),
     )
 }

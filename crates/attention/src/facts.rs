@@ -17,6 +17,8 @@ pub struct Facts {
     pub moves: bool,
     /// Whether there is a Y, which the Kantorovich test holds fixed.
     pub has_values: bool,
+    /// Whether the loss is the rescaled one, whose constants hold near a point only.
+    pub rescaled: bool,
     /// Numbers in X and Y.
     pub unknowns: usize,
     /// Numbers in the targets.
@@ -66,6 +68,7 @@ impl Facts {
             dead_rows: scores.dead_rows(),
             moves: scores.moves(),
             has_values: false,
+            rescaled: false,
             unknowns: scores.of_x(),
             targets: 0,
             loss_start,

@@ -20,7 +20,7 @@ use certus_numeric::sum::{dot, norm2};
 pub struct Kantorovich {
     /// mu: `H >= mu M`, proven where it is above 0; else an estimate of the largest such number.
     pub mu: Option<f64>,
-    /// The largest such number, by Lanczos' method. An estimate, from above.
+    /// The largest such number, by Lanczos' method. An estimate, from above, rounding included.
     pub curvature: Option<f64>,
     /// K: how fast a row's curvature changes with its logits, within 2 eta.
     pub lipschitz: Option<f64>,
@@ -54,8 +54,10 @@ pub(crate) trait Local {
     fn gradient_after(&self, change: &[f64]) -> Option<Vec<f64>>;
     /// K on the ball of this radius in the logits.
     fn lipschitz_within(&self, radius: f64) -> f64;
-    /// A bound of the rounding of the gradient, in norm, and of that of the Hessian.
+    /// A bound of the rounding of the gradient, in norm, and of that of the Hessian; but for that of the logits.
     fn rounding(&self) -> (f64, f64);
+    /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.
+    fn of_logits(&self) -> (f64, f64);
 }
 
 /// The accuracy of eigenvalues that are estimated, relative to the largest; and steps of Lanczos' method for them.
@@ -70,6 +72,11 @@ const LEFT: f64 = 0.1;
 const LANCZOS_STEPS: usize = 24;
 /// More than what numbers lose that are too small.
 const SMALLEST: f64 = 1e-290;
+
+/// What an eigenvalue may be off, relative to the largest.
+fn rounding(d: usize) -> f64 {
+    (64 * (d + 64)) as f64 * f64::EPSILON
+}
 
 fn half_solve(factor: &Cholesky, x: &[f64]) -> Vec<f64> {
     let mut y = x.to_vec();
@@ -89,6 +96,7 @@ impl Kantorovich {
         let scaled = |value: Option<f64>| value.map(|v| v * log_unit.exp()).filter(|v| v.is_finite());
         Kantorovich {
             mu: scaled(self.mu),
+            curvature: scaled(self.curvature),
             lipschitz: scaled(self.lipschitz),
             gap: scaled(self.gap),
             loss_gap: scaled(self.loss_gap),
@@ -111,7 +119,7 @@ impl Kantorovich {
             }
         };
         let extremes = lanczos_extremes(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0))?;
-        found.curvature = Some(extremes.smallest / top);
+        found.curvature = Some((extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / top);
         let mu = (extremes.smallest - extremes.smallest_error) / top;
         found.mu = Some(mu);
         if mu.is_nan() || mu <= 0.0 {
@@ -123,7 +131,7 @@ impl Kantorovich {
         let step = solved.x.iter().map(|s| -s).collect::<Vec<_>>();
         // |r| in the inverse of H, which is at least mu times the metric and its own least eigenvalue.
         let residual = solved.residuals.last().copied().unwrap_or(0.0) + local.rounding().0 + f64::EPSILON * norm2(gradient);
-        let of_residual = residual / (extremes.smallest - extremes.smallest_error).sqrt();
+        let of_residual = residual / (extremes.smallest - extremes.smallest_error).sqrt() + local.of_logits().0 / mu.sqrt();
         found.weigh(local, gradient, &step, mu, of_residual, residual * norm2(&step));
         let measured = [step, solve_after(local, &solved.x, &solve)];
         found.measure(local, gradient, &measured, of_residual / mu.sqrt());
@@ -135,13 +143,18 @@ impl Kantorovich {
         let (mut found, d) = (Kantorovich::default(), gradient.len());
         let Ok(factor) = Cholesky::new("the Hessian in X", hessian.as_ref()) else {
             let operator = (d, |x: &[f64], y: &mut [f64]| y.copy_from_slice(&matvec(hessian.as_ref(), x)));
-            let least = lanczos_extremes(&operator, 1e-6, ESTIMATE_STEPS, Seed(0))?.smallest;
-            (found.mu, found.curvature) = (Some(least.min(0.0)), Some(least));
+            let mean = (0..d).map(|j| metric[(j, j)]).sum::<f64>() / d as f64;
+            let extremes = lanczos_extremes(&operator, 1e-6, ESTIMATE_STEPS, Seed(0))?;
+            let above = (extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / mean;
+            (found.mu, found.curvature) = (Some((extremes.smallest / mean).min(0.0)), Some(above));
             return Ok(found);
         };
         let curvature = least_curvature(metric, &factor)?;
-        found.curvature = Some(curvature).filter(|c| c.is_finite());
-        let Some((mu, least)) = prove(local, hessian, metric, curvature) else {
+        found.curvature = Some(curvature * (1.0 + rounding(d))).filter(|c| c.is_finite());
+        // Rows' curvatures that are off by so much change the Hessian by so much of the metric.
+        let (of_slopes, of_curvature) = local.of_logits();
+        let proven = prove(local, hessian, metric, curvature).map(|(mu, least)| (mu - of_curvature, least));
+        let Some((mu, least)) = proven.filter(|(mu, _)| *mu > 0.0) else {
             found.mu = Some(0.0);
             return Ok(found);
         };
@@ -152,8 +165,11 @@ impl Kantorovich {
         // The rounding of the residual itself, with that of what it is made of.
         let trace = (0..d).map(|j| hessian[(j, j)]).sum::<f64>();
         let errors = of_gradient + (of_hessian + (d + 2) as f64 * f64::EPSILON * trace) * norm2(&step) + f64::EPSILON * norm2(gradient);
-        let of_residual = norm2(&half_solve(&factor, &residual)) * (1.0 + 1e-6) + errors / least.sqrt();
-        found.weigh(local, gradient, &step, mu, of_residual, (norm2(&residual) + errors) * norm2(&step));
+        // A change v of the rows' gradients is one of the whole by |v| at most in the inverse of the metric.
+        let length = dot(&step, &matvec(metric.as_ref(), &step)).max(0.0).sqrt();
+        let of_rows = (of_slopes + of_curvature * length) * (1.0 + 1e-10);
+        let of_residual = norm2(&half_solve(&factor, &residual)) * (1.0 + 1e-6) + errors / least.sqrt() + of_rows / mu.sqrt();
+        found.weigh(local, gradient, &step, mu, of_residual, (norm2(&residual) + errors) * norm2(&step) + of_rows * length);
         let solve = |g: &[f64]| Pcg { x: factor.solve(g), residuals: Vec::new(), status: Status::Done, negative_direction: None };
         let back = step.iter().map(|s| -s).collect::<Vec<_>>();
         let measured = [step, solve_after(local, &back, &solve)];
@@ -216,10 +232,10 @@ fn prove(local: &impl Local, hessian: &Mat<f64>, metric: &Mat<f64>, estimate: f6
     let mean = (0..d).map(|j| metric[(j, j)]).sum::<f64>() / d as f64;
     let trace = (0..d).map(|j| hessian[(j, j)].abs() + estimate * metric[(j, j)]).sum::<f64>();
     // Rump 2006: a factorisation that succeeds proves the matrix positive but for this much. Forming it rounds as well.
-    let rounding = (d + 8) as f64 * f64::EPSILON * trace + local.rounding().1;
+    let off = (d + 8) as f64 * f64::EPSILON * trace + local.rounding().1;
     for part in TRIES {
         let (mu, least) = (part * estimate, LEFT * (1.0 - part) * estimate * mean);
-        let shift = rounding + least;
+        let shift = off + least;
         let shifted = Mat::from_fn(d, d, |i, j| hessian[(i, j)] - mu * metric[(i, j)] - if i == j { shift } else { 0.0 });
         if Cholesky::new("the Hessian less the metric", shifted.as_ref()).is_ok() {
             return Some((mu, least));

@@ -59,7 +59,7 @@ pub(crate) trait Curved: Objective {
 const PAIRS: usize = 20;
 /// Products with the Hessian in a step, at most, and as a rule.
 const MOST_PRODUCTS: usize = 500;
-pub(crate) const USUAL_PRODUCTS: f64 = 80.0;
+pub(crate) const USUAL_PRODUCTS: f64 = 20.0;
 /// The damping at a radius of 1.
 const DAMPING: f64 = 1e-2;
 /// What is added to the diagonal of a damped Hessian, relative to the mean of the metric's.
@@ -165,15 +165,19 @@ impl<L: Curved> DampedSystem<L> for Formed {
 
     fn solve(&mut self, _: &L, _: &L::Point, gradient: &[f64], damping: f64) -> Result<Vec<f64>, Error> {
         let d = gradient.len();
-        let mut damping = damping;
+        // By how much the Hessian, in its unit, is larger than the metric: where that unit is huge, what is added must be as large to count.
+        let largest = |a: &Mat<f64>| (0..d).map(|j| a[(j, j)].abs()).fold(0.0, f64::max);
+        let ratio = (largest(&self.hessian) / largest(&self.metric).max(f64::MIN_POSITIVE)).clamp(f64::MIN_POSITIVE, f64::MAX);
+        let mut of_metric = damping * self.unit;
         loop {
-            let (of_metric, of_identity) = (damping * self.unit, self.tiny * self.unit.min(1.0));
+            // Above the rounding of the damping, too: the metric may be singular.
+            let of_identity = self.tiny * self.unit.min(1.0).max(ratio.min(1.0)).max(of_metric);
             let damped =
                 Mat::from_fn(d, d, |i, j| self.hessian[(i, j)] + of_metric * self.metric[(i, j)] + if i == j { of_identity } else { 0.0 });
             match Cholesky::new("the damped Hessian", damped.as_ref()) {
                 Ok(factor) => return Ok(factor.solve(gradient)),
-                Err(error) if damping == 0.0 || damping > 1e12 => return Err(error),
-                Err(_) => damping *= 4.0,
+                Err(error) if damping == 0.0 || of_metric > 1e12 * ratio.max(self.unit) => return Err(error),
+                Err(_) => of_metric = (4.0 * of_metric).max(1e-6 * ratio),
             }
         }
     }

@@ -7,7 +7,7 @@ use certus_numeric::sum::norm2;
 use super::pass::{Curvature, Point};
 use super::problem::Problem;
 use crate::Certify;
-use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz_of_heads};
+use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, lipschitz_of_heads};
 use crate::kantorovich::{Kantorovich, Local};
 use crate::whitening::Whitening;
 
@@ -29,6 +29,7 @@ struct AtPoint<'p, 'a> {
     bounds: &'p [RowBounds],
     whitening: &'p Whitening,
     rounding: (f64, f64),
+    of_logits: (f64, f64),
 }
 
 impl Local for AtPoint<'_, '_> {
@@ -60,6 +61,10 @@ impl Local for AtPoint<'_, '_> {
 
     fn rounding(&self) -> (f64, f64) {
         self.rounding
+    }
+
+    fn of_logits(&self) -> (f64, f64) {
+        self.of_logits
     }
 }
 
@@ -116,7 +121,8 @@ impl Problem<'_> {
         let gradient = whitening.gradient(&self.gradient_x(point));
         let inputs = (0..self.scores.heads).map(|h| whitening.inputs(&self.scores, h)).collect::<Vec<_>>();
         let rounding = self.rounding(point, &bounds, &inputs);
-        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding };
+        let of_logits = self.of_logits(point, &bounds);
+        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
         let formed = certify == Certify::Full && self.scores.heads == 1 && self.scores.of_x() <= FORMED;
         let mut found = if formed {
             let scores = Whitening::scores(&inputs[0], &self.scores);
@@ -132,6 +138,18 @@ impl Problem<'_> {
         };
         found.directions_left_out = whitening.leaves_out();
         Ok(Some(found))
+    }
+
+    /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.
+    fn of_logits(&self, point: &Point, bounds: &[RowBounds]) -> (f64, f64) {
+        let (mut squares, mut largest) = (0.0, 0.0f64);
+        for (of, off) in bounds.iter().zip(self.scores.logit_rounding(&point.x)) {
+            // A row's curvature is at most D² / 4 + 2 R D / (3 sqrt 3), and K-Lipschitz.
+            let curvature = 0.25 * of.diameter * of.diameter + GLOBAL_CURVATURE * of.most * of.diameter;
+            squares += (curvature * off).powi(2);
+            largest = largest.max(lipschitz(of.diameter, of.most) * off);
+        }
+        (squares.sqrt() * UP, largest * UP)
     }
 
     /// Bounds of the rounding of the gradient in X and of the Hessian in X in the new coordinates, in norm: the sums of the sizes of all

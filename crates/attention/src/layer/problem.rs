@@ -103,11 +103,12 @@ impl<'a> Problem<'a> {
                 let found = format!("{} heads", sequence.heads.len());
                 return Err(InputError::dimension(name("a1", None), found, format!("{heads} heads, as in sequence 0")).into());
             }
-            let n = sequence.target.require_matrix(&name("target", None))?.0;
+            let n = sequence.heads[0].a1.require_matrix(&name("a1", Some(0)))?.0;
+            sequence.target.require_matrix(&name("target", None))?;
             let m = sequence.heads[0].a2.require_matrix(&name("a2", Some(0)))?.0;
             for (h, head) in sequence.heads.iter().enumerate() {
                 let of = |array: &str| name(array, Some(h));
-                require(head.a1, &of("a1"), n, "the rows of target", d1)?;
+                require(head.a1, &of("a1"), n, "the rows of the first a1", d1)?;
                 require(head.a2, &of("a2"), m, "the rows of the first a2", d2)?;
                 require(head.a3, &of("a3"), m, "the rows of a2", d3)?;
             }

@@ -166,7 +166,7 @@ impl Solver {
         let method = self.choice(problem, over);
         // The observer sees losses, not their logarithms.
         let mut watch = |event: &Event| observer(&Event { value: event.value.map(f64::exp), ..*event });
-        if method == Method::Lbfgs {
+        if over == Over::Both {
             x.extend_from_slice(start.y.as_slice());
         }
         let found = minimise(&minimiser, &loss, &problem.scores, method, x, self.seed, &mut watch)?;
@@ -217,8 +217,10 @@ impl Solver {
         facts.kantorovich = problem.kantorovich(&point, self.certify)?;
         facts.largest_norm = problem.largest_norm(&point, facts.largest_norm);
         if self.certify == Certify::Full && problem.scores.heads == 1 {
-            facts.convex_here = Some(problem.betas(&point).into_iter().fold(0.0, f64::max));
-            facts.convex_everywhere = Some(problem.convex_everywhere(&point));
+            // What is enough everywhere is enough here: where rows hardly move, beta is rounding.
+            let everywhere = problem.convex_everywhere(&point);
+            facts.convex_here = Some(problem.betas(&point).into_iter().fold(0.0, f64::max).min(everywhere));
+            facts.convex_everywhere = Some(everywhere);
         }
         Ok(Solution {
             params: problem.params(&point.x, &point.y),

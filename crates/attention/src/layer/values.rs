@@ -14,7 +14,8 @@ const CLEAR: f64 = 1e-13;
 /// `2 ZᵀZ` and the regulariser of Y, to be solved with: the curvature in Y is that, times the identity over the columns.
 #[derive(Clone, Debug)]
 pub(crate) enum ValuesSystem {
-    Factor(Cholesky),
+    /// Of the matrix with a diagonal of ones: rows and columns times these. Columns of any size are then told apart.
+    Factor(Cholesky, Vec<f64>),
     /// Singular: solved with minimum norm.
     Pseudo(SymmetricEigen),
 }
@@ -44,10 +45,13 @@ impl ValuesSystem {
     pub(crate) fn new(problem: &Problem<'_>, z: &[Vec<f64>]) -> Result<Self, Error> {
         let normal = ValuesSystem::normal(problem, z);
         let width = normal.nrows();
-        let largest = (0..width).map(|j| normal[(j, j)]).fold(0.0, f64::max);
-        let clear = |factor: &Cholesky| (0..width).all(|j| factor.lower()[(j, j)].powi(2) > CLEAR * width as f64 * largest);
-        match Cholesky::new("the normal matrix of Y", normal.as_ref()) {
-            Ok(factor) if clear(&factor) => Ok(ValuesSystem::Factor(factor)),
+        let scales = (0..width).map(|j| 1.0 / normal[(j, j)].sqrt()).collect::<Vec<_>>();
+        let scaled = Mat::from_fn(width, width, |i, j| if i == j { 1.0 } else { normal[(i, j)] * scales[i] * scales[j] });
+        let clear = |factor: &Cholesky| {
+            scales.iter().all(|s| s.is_finite()) && (0..width).all(|j| factor.lower()[(j, j)].powi(2) > CLEAR * width as f64)
+        };
+        match Cholesky::new("the normal matrix of Y", scaled.as_ref()) {
+            Ok(factor) if clear(&factor) => Ok(ValuesSystem::Factor(factor, scales)),
             _ => Ok(ValuesSystem::Pseudo(symmetric_eigen(normal.as_ref())?)),
         }
     }
@@ -61,7 +65,14 @@ impl ValuesSystem {
         let width = right.len() / dv;
         let mut solution = right.to_vec();
         match self {
-            ValuesSystem::Factor(factor) => factor.solve_in_place(MatMut::from_row_major_slice_mut(&mut solution, width, dv)),
+            ValuesSystem::Factor(factor, scales) => {
+                let scale = |solution: &mut [f64]| {
+                    solution.chunks_exact_mut(dv).zip(scales).for_each(|(row, s)| row.iter_mut().for_each(|v| *v *= s));
+                };
+                scale(&mut solution);
+                factor.solve_in_place(MatMut::from_row_major_slice_mut(&mut solution, width, dv));
+                scale(&mut solution);
+            }
             ValuesSystem::Pseudo(eigen) => {
                 let largest = eigen.values.last().copied().unwrap_or(0.0);
                 let mut along = vec![0.0; right.len()];

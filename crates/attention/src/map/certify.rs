@@ -21,6 +21,7 @@ struct AtPoint<'p, 'a> {
     point: &'p Point,
     whitening: &'p Whitening,
     rounding: (f64, f64),
+    of_logits: (f64, f64),
 }
 
 impl Local for AtPoint<'_, '_> {
@@ -53,6 +54,10 @@ impl Local for AtPoint<'_, '_> {
 
     fn rounding(&self) -> (f64, f64) {
         self.rounding
+    }
+
+    fn of_logits(&self) -> (f64, f64) {
+        self.of_logits
     }
 }
 
@@ -115,7 +120,7 @@ impl Problem<'_> {
             };
             largest = largest.max(beta);
         });
-        largest
+        largest.min(f64::MAX)
     }
 
     /// A weight at which the problem is convex for every X; `None` where none is known.
@@ -141,7 +146,8 @@ impl Problem<'_> {
         let scores = Whitening::scores(&inputs, &self.scores);
         let white = Problem { scores, targets: self.targets.clone(), squares: self.squares.clone(), form: self.form };
         let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
-        let at = AtPoint { problem: self, point, whitening: &whitening, rounding: white.rounding(&seen_from) };
+        let rounding = white.rounding(&seen_from);
+        let at = AtPoint { problem: self, point, whitening: &whitening, rounding, of_logits: self.of_logits(point) };
         let mut found = if certify == Certify::Full && self.scores.of_x() <= FORMED {
             let mut hessian = white.hessian(&seen_from);
             if self.scores.ridge > 0.0 {
@@ -153,6 +159,24 @@ impl Problem<'_> {
         };
         found.directions_left_out = whitening.leaves_out();
         Ok(Some(found.in_unit(point.log_unit)))
+    }
+
+    /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.
+    fn of_logits(&self, point: &Point) -> (f64, f64) {
+        let off = self.scores.logit_rounding(&point.x);
+        let firsts = self.scores.sequences.iter().scan(0, |next, s| Some(std::mem::replace(next, *next + s.queries()))).collect::<Vec<_>>();
+        let (mut squares, mut largest) = (0.0, 0.0f64);
+        self.each_row(point, |s, i, f, p| {
+            let (b, off) = (self.targets[s].row(i), off[firsts[s] + i]);
+            let weight = if self.form == Form::Rescaled { point.weights[s][i] } else { 1.0 };
+            let terms = f.iter().zip(b).map(|(f, b)| f + b.abs()).sum::<f64>() + self.squares[s][i];
+            let slopes = p.iter().map(|p| p.abs()).sum::<f64>();
+            let change = self.row_lipschitz(point, s, i, f, p, off) * off;
+            // The sizes of a curvature's entries bound it; it changes on the way.
+            squares += ((2.0 * weight * (4.0 + slopes + terms * (4.0 + terms)) + change) * off).powi(2);
+            largest = largest.max(change);
+        });
+        (squares.sqrt() * UP, largest * UP)
     }
 
     /// Bounds of the rounding of the gradient and of the Hessian, in norm, from the sums of the sizes of all terms.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
-use certus_newton::{Minimiser, Minimum};
+use certus_newton::{Minimiser, Minimum, Stop};
 use certus_numeric::sum::norm2;
 use certus_numeric::{Array, ScaledValue, Seed};
 
@@ -134,7 +134,7 @@ impl Solver {
         let mut start = self.start.clone().unwrap_or_else(|| problem.reference());
         require_shape(&start, "x0", &problem.scores.shape())?;
         let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
-        let loss_start = at_start.loss;
+        let (loss_start, given) = (at_start.loss, start.as_slice().to_vec());
         if self.convex_start && problem.form != Form::CrossEntropy {
             let convex = problem.clone().with_form(Form::CrossEntropy)?;
             let warm = Solver { convex_start: false, start: Some(start.clone()), certify: Certify::Cheap, ..self.clone() };
@@ -148,7 +148,11 @@ impl Solver {
         let one = ScaledValue::from(1.0);
         let loss = Loss { problem, start: if norm > one { norm } else { one } };
         let method = self.choice(problem);
-        let found = minimise(&self.minimiser(), &loss, &problem.scores, method, start.as_slice().to_vec(), self.seed, &mut observer)?;
+        let mut found = minimise(&self.minimiser(), &loss, &problem.scores, method, start.as_slice().to_vec(), self.seed, &mut observer)?;
+        // Where the convex start led to nothing better than the start that was given, that is where to begin.
+        if found.stop != Stop::Observer && found.point.as_ref().is_none_or(|point| point.loss > loss_start) {
+            found = minimise(&self.minimiser(), &loss, &problem.scores, method, given, self.seed, &mut observer)?;
+        }
         let Minimum { point: Some(point), stop, iterations, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start.ln()).chain(trace).map(|log| log.max(f64::MIN)).collect();
         let course = Course { loss_start: loss_start.to_f64().unwrap_or(f64::MAX), status: stop.status(), iterations, method };
@@ -167,7 +171,7 @@ impl Solver {
         let loss = Loss { problem, start: norm.into() };
         let found =
             minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start.as_slice().to_vec(), self.seed, observer)?;
-        Ok((found.x, found.stop == certus_newton::Stop::Observer))
+        Ok((found.x, found.stop == Stop::Observer))
     }
 
     fn minimiser(&self) -> Minimiser {
@@ -197,14 +201,16 @@ impl Solver {
         trace: Vec<f64>,
     ) -> Result<Solution, Error> {
         let mut facts = Facts::of(&problem.scores, course)?;
+        facts.rescaled = problem.form == Form::Rescaled;
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
         facts.kantorovich = problem.kantorovich(point, self.certify)?;
         facts.largest_norm = problem.largest_norm(point);
         if self.certify == Certify::Full {
-            facts.convex_here = Some(problem.convex_here(point));
+            // What is enough everywhere is enough here.
             facts.convex_everywhere = problem.convex_everywhere();
+            facts.convex_here = Some(problem.convex_here(point).min(facts.convex_everywhere.unwrap_or(f64::MAX)));
         }
         Ok(Solution {
             x: shaped_array(problem.scores.shape(), &point.x),
