@@ -162,7 +162,7 @@ fn the_worked_numbers_of_the_kantorovich_test() {
     let k = solution.facts.kantorovich.unwrap();
     close(k.eta.unwrap(), 0.005456266201, 1e-6);
     let mu = k.mu.unwrap();
-    assert!(mu <= 0.115574918250 * (1.0 + 1e-10) && mu >= 0.9 * 0.115574918250, "{mu}");
+    assert!((0.9 * 0.115574918250..=0.115574918250 * (1.0 + 1e-10)).contains(&mu), "{mu}");
     // The library's K may be the local one, below the stated one of all X; no lower than the local one with sharp D and R.
     let residual = (0.4f64.exp() / (1.0 + 0.4f64.exp()) - 0.6).abs();
     let local = bounds::lipschitz(1.0, residual + 2.0 * 0.005456266201 / 8f64.sqrt());
