@@ -6,7 +6,7 @@ use certus_numeric::Array;
 use certus_numeric::softmax::softmax_row;
 use serde_json::Value;
 
-use super::attention::{COLUMNS, Kernel, NEAR, Race, Rival, TARGET, archive, norm, normal, push_row, short_runs, sum};
+use super::attention::{Best, COLUMNS, Kernel, NEAR, Race, Rival, TARGET, archive, norm, normal, push_row, short_runs, sum};
 use crate::frame::{Context, Entry, Failure};
 use crate::peers::Exchange;
 use crate::results::{Certified, ClaimLine, Experiment, Outcome, Table};
@@ -123,6 +123,7 @@ fn fit(context: &Context, data: &Data, form: Form, rows: &mut Vec<Vec<String>>, 
     let work = format!("{}, {}", data.name, form.name());
     let exchange = Exchange::new()?;
     data.write(&exchange)?;
+    let mut best = Best::new();
     for &threads in context.thread_counts().iter().rev() {
         let work_of_ours = || short_runs(context).time("Certus", threads, || solver.solve(&problem));
         let (solution, mut ours) = context.on_threads(threads, work_of_ours)?;
@@ -142,9 +143,10 @@ fn fit(context: &Context, data: &Data, form: Form, rows: &mut Vec<Vec<String>>, 
         }
         let judge = |exchange: &Exchange| Ok(measured(&problem, &exchange.read("x")?)?.0);
         let arguments = data.arguments(form);
-        let race = Race { work: &work, threads, exchange: &exchange, arguments, ours, loss, best: f64::INFINITY, judge: &judge };
-        race.run(context, RIVALS, rows, experiment)?;
+        let race = Race { work: &work, threads, exchange: &exchange, arguments, ours, loss, known: f64::INFINITY, judge: &judge };
+        race.run(context, RIVALS, &mut best, rows, experiment)?;
     }
+    best.claims(&work, context.quick, experiment);
     Ok(())
 }
 
