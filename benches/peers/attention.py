@@ -5,7 +5,6 @@ regulariser pulls to unless there is an `x0`, and ends as soon as the loss is at
 `seconds`. Compilation comes before the clock starts, and is told.
 """
 
-import os
 import time
 
 import numpy as np
@@ -13,9 +12,7 @@ import numpy as np
 import peer
 
 
-def jax_in_double(threads):
-    # JAX sizes its pools by the processors that it may use.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+def jax_in_double():
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -56,7 +53,7 @@ def losses(jax):
 
 def setup(given):
     """JAX, the loss, the start as a vector, the arrays, and the names and shapes of X (and Y)."""
-    jax = jax_in_double(given["threads"])
+    jax = jax_in_double()
     array = lambda name: jax.numpy.asarray(np.array(given[name]))
     data = {name: array(name) for name in ("a1", "a2", "b")}
     parts = ["x"]

@@ -125,7 +125,7 @@ fn fit(context: &Context, data: &Data, form: Form, rows: &mut Vec<Vec<String>>, 
     data.write(&exchange)?;
     let mut best = Best::new();
     for &threads in context.thread_counts().iter().rev() {
-        let work_of_ours = || short_runs(context).time("Certus", threads, || solver.solve(&problem));
+        let work_of_ours = || context.protocol().time("Certus", threads, || solver.solve(&problem));
         let (solution, mut ours) = context.on_threads(threads, work_of_ours)?;
         let solution = solution?;
         ours.note = format!("chose {}", solution.facts.method.name());
@@ -161,7 +161,7 @@ fn starts(context: &Context, experiment: &mut Experiment) -> Result<(), Failure>
         let zero = Array::zeros(vec![data.reference.rows(), data.reference.cols()]);
         let solver = Solver::default().with_start(zero).with_gradient_tolerance(TARGET);
         let of_start = |solver: &Solver, problem: &Problem<'_>| -> Result<(f64, usize, f64), Failure> {
-            let work = || short_runs(context).time("Certus", context.threads, || solver.solve(problem));
+            let work = || context.protocol().time("Certus", context.threads, || solver.solve(problem));
             let (solution, timing) = context.on_threads(context.threads, work)?;
             let solution = solution?;
             Ok((solution.loss.to_f64().unwrap_or(f64::INFINITY), solution.facts.iterations, 1e3 * timing.wall.median))

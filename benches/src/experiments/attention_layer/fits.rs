@@ -4,7 +4,7 @@ use certus_attention::layer::{Params, Problem, Solution, Solver};
 use certus_attention::{Certify, Method};
 use certus_contract::Verdict;
 
-use crate::experiments::attention::{Best, Layer, NEAR, Race, Rival, TARGET, norm, normal, push_row, short_runs, sum, within};
+use crate::experiments::attention::{Best, Layer, NEAR, Race, Rival, TARGET, norm, normal, push_row, sum, within};
 use crate::frame::{Context, Failure};
 use crate::peers::Exchange;
 use crate::results::{Axis, Certified, ClaimLine, Curve, Experiment, Outcome, Plot, Point};
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, rows: &mut Vec<Vec<String>>, experiment: &m
     let methods = context.size(vec![Method::DenseNewton, Method::Krylov, Method::Auto], vec![Method::Auto]);
     let mut times = Best::new();
     for &threads in context.thread_counts().iter().rev() {
-        let protocol = short_runs(context);
+        let protocol = context.protocol();
         for &method in &methods {
             let solver = solver.clone().with_method(method);
             let name = if method == Method::Auto { "Certus".into() } else { format!("Certus, {}", method.name()) };
@@ -105,7 +105,7 @@ fn certify(
         experiment.certificates.push(Certified { answer: format!("{WORK}: {answer}"), certificate });
     }
     let work =
-        || short_runs(context).time("Certus, the certificate alone", context.threads, || problem.certify(&solution.params, Certify::Cheap));
+        || context.protocol().time("Certus, the certificate alone", context.threads, || problem.certify(&solution.params, Certify::Cheap));
     let (_, timing) = context.on_threads(context.threads, work)?;
     push_row(rows, WORK, &timing, f64::NAN, solution.loss, f64::NAN);
     let share = timing.wall.median / fit_seconds;
