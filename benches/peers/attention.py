@@ -5,6 +5,7 @@ regulariser pulls to unless there is an `x0`, and ends as soon as the loss is at
 `seconds`. Compilation comes before the clock starts, and is told.
 """
 
+import os
 import time
 
 import numpy as np
@@ -12,7 +13,10 @@ import numpy as np
 import peer
 
 
-def jax_in_double():
+def jax_in_double(threads):
+    # The flags alone do not hold JAX to one thread: its own pools are as large as the processors that it may use.
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -53,7 +57,7 @@ def losses(jax):
 
 def setup(given):
     """JAX, the loss, the start as a vector, the arrays, and the names and shapes of X (and Y)."""
-    jax = jax_in_double()
+    jax = jax_in_double(given["threads"])
     array = lambda name: jax.numpy.asarray(np.array(given[name]))
     data = {name: array(name) for name in ("a1", "a2", "b")}
     parts = ["x"]

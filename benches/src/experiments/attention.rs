@@ -146,7 +146,8 @@ impl Race<'_> {
             // Their code and ours round differently at the edge.
             let reached = loss <= near * (1.0 + 1e-9);
             off = off.max((loss / answer.metric("loss") - 1.0).abs());
-            let timing = Timing { note: remark(&answer, loss, near, reached), ..answer.timing(&call) };
+            let mut timing = Timing { note: remark(&answer, loss, near, reached), ..answer.timing(&call) };
+            timing.note.extend(beyond(&timing).map(|note| format!("; {note}")));
             push_row(rows, self.work, &timing, answer.metric("iterations"), loss, f64::NAN);
             let difference = (loss / self.loss - 1.0).abs();
             let agreement = Agreement { quantity: "relative difference of the loss".into(), difference, tolerance: 2.0 * NEAR };
@@ -204,6 +205,12 @@ impl Best {
             }
         }
     }
+}
+
+/// What makes a time less than comparable: more processors than were given.
+fn beyond(timing: &Timing) -> Option<String> {
+    let used = timing.cpu_seconds / timing.wall.median;
+    (used > 1.2 * timing.threads as f64).then(|| format!("used {used:.1} processors"))
 }
 
 fn remark(answer: &Answer, loss: f64, near: f64, reached: bool) -> String {
@@ -282,8 +289,9 @@ impl Kernel<'_> {
                 difference = if apart.is_nan() { f64::NAN } else { difference.max(apart) };
             }
             let mut timing = answer.timing(&call);
+            timing.note = beyond(&timing).unwrap_or_default();
             if self.part < 1.0 {
-                timing.note = format!("time of {:.3} of the work, scaled up", self.part);
+                timing.note = format!("time of {:.3} of the work, scaled up {}", self.part, timing.note).trim_end().into();
                 let whole = |seconds: f64| seconds / self.part;
                 let Spread { runs, median, mad, min, max } = timing.wall;
                 timing.wall = Spread { runs, median: whole(median), mad: whole(mad), min: whole(min), max: whole(max) };

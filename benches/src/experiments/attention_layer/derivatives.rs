@@ -35,13 +35,16 @@ pub(super) fn run(context: &Context, experiment: &mut Experiment) -> Result<(), 
     growth(context, experiment)
 }
 
-/// Gflop/s of a large matrix product.
+/// Gflop/s of matrix products: the fastest run of the fastest size, since a peak is what nothing exceeds.
 fn peak(context: &Context, threads: usize) -> Result<f64, Failure> {
-    let n = context.size(1024, 256);
-    let (a, b) = (normal(n, n, 1.0, context.seed, "left"), normal(n, n, 1.0, context.seed, "right"));
-    let work = || context.protocol().time("product", threads, || matmul(view(&a), view(&b)));
-    let (_, timing) = context.on_threads(threads, work)?;
-    Ok(2e-9 * (n as f64).powi(3) / timing.wall.median)
+    let mut best = 0.0f64;
+    for n in context.size(vec![256, 512, 1024], vec![128, 256]) {
+        let (a, b) = (normal(n, n, 1.0, context.seed, "left"), normal(n, n, 1.0, context.seed, "right"));
+        let work = || short_runs(context).time("product", threads, || matmul(view(&a), view(&b)));
+        let (_, timing) = context.on_threads(threads, work)?;
+        best = best.max(2e-9 * (n as f64).powi(3) / timing.wall.min);
+    }
+    Ok(best)
 }
 
 fn first_and_second(
@@ -106,7 +109,8 @@ fn share(
             text: format!("loss and gradient, n = m = {n}, d = {d}, {threads} threads: time of its products at the peak in the whole"),
             expected: "at least 60 %".into(),
             measured: format!("{:.1} %", 100.0 * share),
-            outcome: if context.quick {
+            // Above 1 the peak was disturbed, and says nothing.
+            outcome: if context.quick || share > 1.0 {
                 Outcome::Open
             } else if share >= 0.6 {
                 Outcome::Met
