@@ -1,5 +1,8 @@
 //! The table of experiments.
 
+mod attention;
+mod attention_layer;
+mod in_context;
 mod machine;
 mod regression;
 mod sketching;
@@ -7,7 +10,8 @@ mod sketching;
 use crate::frame::Entry;
 
 /// All experiments, in the order of the report.
-pub const ALL: &[Entry] = &[machine::MACHINE, sketching::SKETCHING, regression::REGRESSION];
+pub const ALL: &[Entry] =
+    &[machine::MACHINE, sketching::SKETCHING, regression::REGRESSION, attention_layer::ATTENTION_LAYER, in_context::IN_CONTEXT];
 
 /// The experiments of these names, in the order of the table; all of them for an empty list.
 ///

@@ -122,7 +122,7 @@ fn reached(work: &str, status: Status, (loss, gradient): (f64, f64), target: f64
     });
 }
 
-fn goal(text: &str, ratio: f64, at_least: f64, quick: bool, experiment: &mut Experiment) {
+pub(super) fn goal(text: &str, ratio: f64, at_least: f64, quick: bool, experiment: &mut Experiment) {
     // At the sizes of a quick run the goal says nothing.
     let outcome = if quick {
         Outcome::Open
@@ -150,7 +150,7 @@ fn push_row(rows: &mut Vec<Vec<String>>, work: &str, timing: &Timing, iterations
 }
 
 /// The relative difference of two vectors in the 2-norm; NaN if their lengths differ.
-fn distance(theirs: &[f64], ours: &[f64]) -> f64 {
+pub(super) fn distance(theirs: &[f64], ours: &[f64]) -> f64 {
     if theirs.len() != ours.len() {
         return f64::NAN;
     }

@@ -2,10 +2,10 @@
 
 use certus_contract::InputError;
 use certus_linalg::product::{Destination, gram, matmul, matmul_into, matvec};
-use certus_linalg::view::{rows_of, view};
+use certus_linalg::view::{is_finite, rows_of, view};
 use certus_linalg::{Error as LinearAlgebraError, Mat, MatMut, MatRef};
 use certus_numeric::Array;
-use certus_numeric::sum::{dot, norm2};
+use certus_numeric::sum::{dot, max_abs, norm2};
 
 use crate::blocks::{Block, height};
 use crate::mask::Visible;
@@ -24,6 +24,23 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
+    /// `InvalidParameter` where squares of the entries overflow; `names` are those of queries and keys.
+    pub(crate) fn checked(heads: Vec<Scores<'a>>, visible: Visible<'a>, names: [&str; 2]) -> Result<Self, InputError> {
+        let inputs = Inputs::new(heads, visible);
+        for (head, (g1, g2)) in inputs.heads.iter().zip(&inputs.grams) {
+            for ((gram, a), name) in [(g1, head.a1), (g2, head.a2)].into_iter().zip(names) {
+                if !is_finite(gram.as_ref()) {
+                    return Err(InputError::parameter(
+                        format!("largest entry of {name}"),
+                        max_abs(a.as_slice()),
+                        "so small that squares do not overflow",
+                    ));
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
     pub(crate) fn new(heads: Vec<Scores<'a>>, visible: Visible<'a>) -> Self {
         let grams = heads.iter().map(|head| (gram(view(head.a1)), gram(view(head.a2)))).collect();
         Inputs { heads, visible, grams, weights: None }
@@ -173,6 +190,28 @@ impl<'a> Bilinear<'a> {
         let mut pull = if self.logit_reg > 0.0 { self.metric_times(shift) } else { vec![0.0; shift.len()] };
         pull.iter_mut().zip(shift).for_each(|(p, s)| *p = self.logit_reg * *p + self.ridge * s);
         pull
+    }
+
+    /// For each entry of the regulariser's gradient at x by how much it is off at most.
+    pub(crate) fn pull_rounding(&self, x: &[f64]) -> Vec<f64> {
+        let steps = (2 * (self.d1 + self.d2) + self.sequences.len() + 8) as f64 * f64::EPSILON;
+        let both = x.iter().zip(&self.x0);
+        // Of the difference itself, and of the products with it.
+        let off = both.map(|(x, x0)| steps * (x - x0).abs() + 2.0 * f64::EPSILON * (x.abs() + x0.abs())).collect::<Vec<_>>();
+        let mut sum = off.iter().map(|o| self.ridge * o).collect::<Vec<_>>();
+        if self.logit_reg > 0.0 {
+            let absolute = |g: &Mat<f64>| Mat::from_fn(g.nrows(), g.ncols(), |i, j| g[(i, j)].abs());
+            for (h, (sum, off)) in sum.chunks_exact_mut(self.of_head()).zip(off.chunks_exact(self.of_head())).enumerate() {
+                for sequence in &self.sequences {
+                    let (g1, g2) = (absolute(&sequence.grams[h].0), absolute(&sequence.grams[h].1));
+                    // The Gram matrices are rounded as well.
+                    let factor = self.logit_reg * self.scale * self.scale * (1.0 + (sequence.queries() + sequence.keys()) as f64);
+                    let product = matmul(matmul(g1.as_ref(), rows_of(off, self.d1, self.d2)).as_ref(), g2.as_ref());
+                    add_scaled(sum, factor, product.as_ref());
+                }
+            }
+        }
+        sum
     }
 
     /// The logit metric of one head as a matrix, d1 d2 x d1 d2.

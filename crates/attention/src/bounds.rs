@@ -38,20 +38,22 @@ pub fn lipschitz_of_heads(largest: f64, together: f64, residual: f64) -> f64 {
 /// assert!((beta - 0.14795511206).abs() < 1e-10);
 /// ```
 pub fn row_beta(f: &[f64], p: &[f64], seen: impl Fn(usize) -> bool) -> f64 {
-    let (mut least, mut mean, mut squares_f, mut squares_p, mut largest) = (f64::INFINITY, 0.0, 0.0, 0.0, 0.0f64);
+    let seen_slopes = || p.iter().enumerate().filter(|(j, _)| seen(*j)).map(|(_, p)| *p);
+    let largest = seen_slopes().fold(0.0, |largest: f64, p| largest.max(p.abs()));
+    let unit = if largest > 0.0 { largest } else { 1.0 };
+    let (mut least, mut mean, mut squares_f, mut squares_p) = (f64::INFINITY, 0.0, 0.0, 0.0);
     for (j, (f, p)) in f.iter().zip(p).enumerate() {
         if seen(j) {
             least = least.min(*p);
-            largest = largest.max(p.abs());
             mean += f * p;
             squares_f += f * f;
-            squares_p += p * p;
+            squares_p += (p / unit) * (p / unit);
         }
     }
     if least == f64::INFINITY {
         return 0.0;
     }
-    let norms = f64::sqrt(squares_f) * f64::sqrt(squares_p);
+    let norms = f64::sqrt(squares_f) * f64::sqrt(squares_p) * unit;
     let rounding = (f.len() + 8) as f64 * 2f64.powi(-50) * (largest + norms);
-    2.0 * (mean + norms - least + rounding).max(0.0)
+    (2.0 * (mean + norms - least + rounding).max(0.0)).min(f64::MAX)
 }

@@ -91,15 +91,20 @@ fn back_solve(factor: &Cholesky, x: &[f64]) -> Vec<f64> {
 }
 
 impl Kantorovich {
-    /// The same for a loss that is e^log_unit times the one that was tested.
+    /// The same for a loss that is e^log_unit times the one that was tested; without what is not finite.
     pub(crate) fn in_unit(self, log_unit: f64) -> Self {
-        let scaled = |value: Option<f64>| value.map(|v| v * log_unit.exp()).filter(|v| v.is_finite());
+        let finite = |value: Option<f64>, unit: f64| value.map(|v| v * unit).filter(|v| v.is_finite());
+        let unit = log_unit.exp();
         Kantorovich {
-            mu: scaled(self.mu),
-            curvature: scaled(self.curvature),
-            lipschitz: scaled(self.lipschitz),
-            gap: scaled(self.gap),
-            loss_gap: scaled(self.loss_gap),
+            mu: finite(self.mu, unit),
+            curvature: finite(self.curvature, unit),
+            lipschitz: finite(self.lipschitz, unit),
+            eta: finite(self.eta, 1.0),
+            h: finite(self.h, 1.0),
+            logit_radius: finite(self.logit_radius, 1.0),
+            gap: finite(self.gap, unit),
+            logit_distance: finite(self.logit_distance, 1.0),
+            loss_gap: finite(self.loss_gap, unit),
             ..self
         }
     }

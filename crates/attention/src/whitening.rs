@@ -88,6 +88,21 @@ impl Whitening {
         self.between(gradient, |w| w.t.transpose())
     }
 
+    /// The norm of a gradient in the new coordinates, at most, of which each entry is at most so large.
+    pub(crate) fn largest_gradient(&self, sizes: &[f64]) -> f64 {
+        let absolute = |w: &Whitener| Mat::from_fn(w.t.ncols(), w.t.nrows(), |i, j| w.t[(j, i)].abs());
+        let heads = self.heads.iter().map(|(first, second)| (absolute(first), absolute(second))).collect::<Vec<_>>();
+        let mut rest = sizes;
+        let mut norms = Vec::new();
+        for (first, second) in &heads {
+            let (now, later) = rest.split_at(first.ncols() * second.ncols());
+            rest = later;
+            let half = matmul(first.as_ref(), rows_of(now, first.ncols(), second.ncols()));
+            norms.push(matmul(half.as_ref(), second.transpose()).norm_l2());
+        }
+        norms.iter().map(|n| n * n).sum::<f64>().sqrt()
+    }
+
     /// A change of X from one in the new coordinates: `T1 D T2ᵀ` of each head.
     pub(crate) fn change(&self, change: &[f64]) -> Vec<f64> {
         self.between(change, |w| w.t.as_ref())

@@ -230,7 +230,6 @@ fn far_from_a_minimum_nothing_is_certified() {
 
 /// The gradient of a strong regulariser rounds by more than Newton's step is off.
 #[test]
-#[ignore = "Problem::rounding leaves out the gradient of the regulariser: the distance by Newton steps is above the radius by 2e-9 of it"]
 fn the_rounding_of_the_regulariser_counts() {
     let layer = Layer { logit_reg: (1e3, 1e3), ..Layer::random(2, [1, 4, 2, 3, 2, 2]) };
     let fit = Solver::default().with_max_iterations(15).with_start(layer.params(5, 0.7)).solve(&layer.problem()).unwrap();

@@ -332,11 +332,15 @@ fn survives(layer: &Layer, label: &str) {
                 assert!(evaluation.loss.is_finite(), "{label}: the loss is {}", evaluation.loss);
                 assert!(flat(&evaluation.gradient).iter().all(|v| v.is_finite()), "{label}: {:?}", evaluation.gradient);
                 for curvature in [Curvature::Exact, Curvature::GaussNewton] {
-                    let product = evaluation.hessian_times(&layer.params(4, 1.0), curvature).unwrap();
-                    assert!(flat(&product).iter().all(|v| v.is_finite()), "{label}: a product is {product:?}");
+                    match evaluation.hessian_times(&layer.params(4, 1.0), curvature) {
+                        Ok(product) => assert!(flat(&product).iter().all(|v| v.is_finite()), "{label}: a product is {product:?}"),
+                        Err(error) => assert_typed(&error, &label),
+                    }
                     if layer.sequences[0].heads.len() == 1 {
-                        let hessian = evaluation.hessian(curvature).unwrap();
-                        assert!(hessian.as_slice().iter().all(|v| v.is_finite()), "{label}: the Hessian is {hessian:?}");
+                        match evaluation.hessian(curvature) {
+                            Ok(hessian) => assert!(hessian.as_slice().iter().all(|v| v.is_finite()), "{label}: the Hessian is {hessian:?}"),
+                            Err(error) => assert_typed(&error, &label),
+                        }
                     }
                 }
                 if layer.sequences.len() * layer.sequences[0].heads.len() == 1 {
@@ -395,11 +399,12 @@ fn survives_map(map: &Map, label: &str) {
                     );
                     assert!(evaluation.log_scale.is_finite());
                     assert!(evaluation.gradient.as_slice().iter().all(|v| v.is_finite()), "{label}: {:?}", evaluation.gradient);
-                    assert!(
-                        evaluation.hessian_times(&map.point(4, 1.0)).unwrap().as_slice().iter().all(|v| v.is_finite()),
-                        "{label}: product"
-                    );
-                    assert!(evaluation.hessian().unwrap().as_slice().iter().all(|v| v.is_finite()), "{label}: Hessian");
+                    for derivative in [evaluation.hessian_times(&map.point(4, 1.0)), evaluation.hessian()] {
+                        match derivative {
+                            Ok(derivative) => assert!(derivative.as_slice().iter().all(|v| v.is_finite()), "{label}: {derivative:?}"),
+                            Err(error) => assert_typed(&error, &label),
+                        }
+                    }
                 }
                 Err(error) => assert_typed(&error, &label),
             }
@@ -546,7 +551,6 @@ fn degenerate_maps_are_survived() {
 
 /// Where squares of the inputs overflow, derivatives do though the loss does not.
 #[test]
-#[ignore = "a1 times 1e200 at X = 0: the loss is finite, products with the Hessian are not"]
 fn huge_inputs_are_survived() {
     for scale in [1e100, 1e200, 1e300] {
         for which in 0..3 {

@@ -120,7 +120,8 @@ impl Problem<'_> {
         let bounds = self.row_bounds(point);
         let gradient = whitening.gradient(&self.gradient_x(point));
         let inputs = (0..self.scores.heads).map(|h| whitening.inputs(&self.scores, h)).collect::<Vec<_>>();
-        let rounding = self.rounding(point, &bounds, &inputs);
+        let mut rounding = self.rounding(point, &bounds, &inputs);
+        rounding.0 += whitening.largest_gradient(&self.scores.pull_rounding(&point.x));
         let of_logits = self.of_logits(point, &bounds);
         let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
         let formed = certify == Certify::Full && self.scores.heads == 1 && self.scores.of_x() <= FORMED;
@@ -137,7 +138,7 @@ impl Problem<'_> {
             Kantorovich::estimate(&at, &gradient)?
         };
         found.directions_left_out = whitening.leaves_out();
-        Ok(Some(found))
+        Ok(Some(found.in_unit(0.0)))
     }
 
     /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.

@@ -43,7 +43,11 @@ impl<'a> Problem<'a> {
     fn evaluation(&self, at: &Params, keep: bool) -> Result<Evaluation<'_, 'a>, Error> {
         self.require(at, ["x", "y"])?;
         let Some(point) = self.point(at.x.as_slice(), Some(at.y.as_slice()), keep)? else { return Err(overflow()) };
-        let gradient = self.params(&self.gradient_x(&point), &self.gradient_y(&point));
+        let (of_x, of_y) = (self.gradient_x(&point), self.gradient_y(&point));
+        if !of_x.iter().chain(&of_y).all(|g| g.is_finite()) {
+            return Err(overflow());
+        }
+        let gradient = self.params(&of_x, &of_y);
         Ok(Evaluation { loss: point.loss, gradient, problem: self, point })
     }
 }
@@ -62,6 +66,9 @@ impl Evaluation<'_, '_> {
         self.problem.require(direction, ["direction-x", "direction-y"])?;
         let (x, y) = (direction.x.as_slice(), direction.y.as_slice());
         let (x, y) = self.problem.hessian_times(&self.point, x, Some(y), curvature);
+        if !x.iter().chain(&y).all(|v| v.is_finite()) {
+            return Err(overflow());
+        }
         Ok(self.problem.params(&x, &y))
     }
 
@@ -82,6 +89,9 @@ impl Evaluation<'_, '_> {
             return Err(InputError::too_large("hessian", found, format!("{LARGEST_HESSIAN} entries")).into());
         }
         let joint = p.block_hessian(&self.point, curvature, true).joint(p.dv);
+        if !certus_linalg::view::is_finite(joint.as_ref()) {
+            return Err(overflow());
+        }
         Ok(certus_linalg::view::to_array(joint.as_ref()))
     }
 

@@ -114,7 +114,8 @@ impl<'a> Problem<'a> {
             }
             require(sequence.target, &name("target", None), n, "the rows of a1", dv)?;
             let visible = Visible::new(sequence.mask, n, m)?;
-            inputs.push(Inputs::new(sequence.heads.iter().map(|head| Scores { a1: head.a1, a2: head.a2 }).collect(), visible));
+            let scores = sequence.heads.iter().map(|head| Scores { a1: head.a1, a2: head.a2 }).collect();
+            inputs.push(Inputs::checked(scores, visible, [&name("a1", None), &name("a2", None)])?);
             outputs.push(Outputs { values: sequence.heads.iter().map(|head| head.a3).collect(), target: sequence.target });
         }
         let mut gram3 = vec![Mat::zeros(d3, d3); heads];

@@ -146,7 +146,9 @@ impl Problem<'_> {
         let scores = Whitening::scores(&inputs, &self.scores);
         let white = Problem { scores, targets: self.targets.clone(), squares: self.squares.clone(), form: self.form };
         let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
-        let rounding = white.rounding(&seen_from);
+        let mut rounding = white.rounding(&seen_from);
+        let of_pull = whitening.largest_gradient(&self.scores.pull_rounding(&point.x));
+        rounding.0 += if self.is_regularised() { of_pull * (-point.log_unit).exp() } else { 0.0 };
         let at = AtPoint { problem: self, point, whitening: &whitening, rounding, of_logits: self.of_logits(point) };
         let mut found = if certify == Certify::Full && self.scores.of_x() <= FORMED {
             let mut hessian = white.hessian(&seen_from);

@@ -37,6 +37,9 @@ impl<'a> Problem<'a> {
         let Some(point) = self.point(x.as_slice(), true) else { return Err(crate::layer::overflow()) };
         let (factor, log_scale) = if point.log_unit.abs() < PLAIN { (point.log_unit.exp(), 0.0) } else { (1.0, point.log_unit) };
         let gradient = self.gradient(&point).into_iter().map(|g| factor * g).collect::<Vec<_>>();
+        if !gradient.iter().all(|g| g.is_finite()) {
+            return Err(crate::layer::overflow());
+        }
         let gradient = shaped_array(self.scores.shape(), &gradient);
         Ok(Evaluation { loss: point.loss, log_scale, gradient, problem: self, point, factor })
     }
@@ -51,6 +54,9 @@ impl Evaluation<'_, '_> {
         let shape = self.problem.scores.shape();
         require_shape(direction, "direction-x", &shape)?;
         let product = self.problem.hessian_times(&self.point, direction.as_slice());
+        if !product.iter().all(|v| (self.factor * v).is_finite()) {
+            return Err(crate::layer::overflow());
+        }
         Ok(shaped_array(shape, &product.into_iter().map(|v| self.factor * v).collect::<Vec<_>>()))
     }
 
@@ -64,6 +70,9 @@ impl Evaluation<'_, '_> {
             return Err(InputError::too_large("hessian", format!("{d} x {d}"), format!("{LARGEST_HESSIAN} entries")).into());
         }
         let hessian = self.problem.hessian(&self.point);
+        if !certus_linalg::view::is_finite(hessian.as_ref()) {
+            return Err(crate::layer::overflow());
+        }
         Ok(Array::from_fn(d, d, |i, j| self.factor * hessian[(i, j)]))
     }
 }

@@ -87,7 +87,8 @@ impl<'a> Problem<'a> {
             if form == Form::CrossEntropy {
                 require_stochastic(s, sequence.target, &visible)?;
             }
-            inputs.push(Inputs::new(vec![Scores { a1: sequence.a1, a2: sequence.a2 }], visible));
+            let scores = vec![Scores { a1: sequence.a1, a2: sequence.a2 }];
+            inputs.push(Inputs::checked(scores, visible, [&name("a1"), &name("a2")])?);
             targets.push(sequence.target);
         }
         let squares = targets.iter().map(|b| (0..b.rows()).map(|i| dot(b.row(i), b.row(i))).collect()).collect();
