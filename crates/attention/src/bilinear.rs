@@ -110,7 +110,7 @@ impl<'a> Bilinear<'a> {
     pub(crate) fn cut(&mut self, rows: Option<usize>) {
         let of = |(s, sequence): (usize, &Inputs<'_>)| {
             let (n, m) = (sequence.queries(), sequence.keys());
-            let height = rows.unwrap_or(height(n));
+            let height = rows.unwrap_or(height(n, m, self.d2));
             let block = |first: usize| {
                 let rows = first..n.min(first + height);
                 Block { sequence: s, seen: sequence.visible.seen(rows.clone(), m), rows }

@@ -13,15 +13,18 @@ pub(crate) struct Block {
     pub(crate) seen: usize,
 }
 
-/// Rows of a block, by default: matrix products are near their speed, and its matrices near the processor.
-const ROWS: usize = 64;
+/// Entries of a block's map, about: those of a few maps stay near the processor.
+const ENTRIES: usize = 1 << 13;
+/// Rows of a block, at least and at most.
 const LEAST_ROWS: usize = 16;
+const MOST_ROWS: usize = 64;
 /// Partial results, by default.
 pub(crate) const PARTS: usize = 32;
 
-/// The rows of one block of a sequence of n.
-pub(crate) fn height(n: usize) -> usize {
-    n.div_ceil(4).next_multiple_of(8).clamp(LEAST_ROWS, ROWS)
+/// The rows of one block of n queries that see m keys, in products over `width` columns: the wider, the more rows a product wants.
+pub(crate) fn height(n: usize, m: usize, width: usize) -> usize {
+    let least = (width / 2).clamp(LEAST_ROWS, MOST_ROWS);
+    (ENTRIES / m.max(1)).clamp(least, MOST_ROWS).min(n.div_ceil(4).max(LEAST_ROWS)).next_multiple_of(8)
 }
 
 /// `add` of all blocks to at most `parts` results that begin as `zero`, and those by `merge` in order.

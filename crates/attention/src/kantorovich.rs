@@ -10,7 +10,7 @@
 use certus_contract::{Status, ignore_events};
 use certus_linalg::factor::{Cholesky, Triangle, solve_triangular_vec};
 use certus_linalg::product::matvec;
-use certus_linalg::solve::{Pcg, PcgOptions, lanczos_extremes, pcg};
+use certus_linalg::solve::{Pcg, PcgOptions, lanczos_extremes, lanczos_smallest, pcg};
 use certus_linalg::{Error, Mat};
 use certus_numeric::Seed;
 use certus_numeric::sum::{dot, norm2};
@@ -60,11 +60,13 @@ pub(crate) trait Local {
     fn of_logits(&self) -> (f64, f64);
 }
 
-/// The accuracy of eigenvalues that are estimated, relative to the largest; and steps of Lanczos' method for them.
-const ESTIMATE: f64 = 3e-4;
-const ESTIMATE_STEPS: usize = 96;
+/// The accuracy of the least curvature where it is estimated, relative to it; and steps of Lanczos' method for it.
+const ESTIMATE: f64 = 0.2;
+const ESTIMATE_STEPS: usize = 64;
 /// The residual of a Newton step that is estimated, relative to the gradient.
-const SOLVED: f64 = 1e-4;
+const SOLVED: f64 = 1e-2;
+/// The same of a step that only measures.
+const MEASURED: f64 = 0.1;
 /// The parts of an estimate of mu that a proof is tried for.
 const TRIES: [f64; 4] = [0.98, 0.9, 0.5, 0.1];
 /// What the same proof is to leave besides, as a part of the mean of the metric's diagonal.
@@ -123,22 +125,24 @@ impl Kantorovich {
                 extremes.largest + extremes.largest_error
             }
         };
-        let extremes = lanczos_extremes(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0))?;
+        let extremes = lanczos_smallest(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0))?;
         found.curvature = Some((extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / top);
         let mu = (extremes.smallest - extremes.smallest_error) / top;
         found.mu = Some(mu);
         if mu.is_nan() || mu <= 0.0 {
             return Ok(found);
         }
-        let options = PcgOptions { tolerance: SOLVED, max_iterations: 10 * ESTIMATE_STEPS };
-        let solve = |g: &[f64]| pcg(&hessian, g, |r, z| z.copy_from_slice(r), &options, ignore_events);
-        let solved = solve(gradient);
+        let solve = |g: &[f64], tolerance: f64| {
+            let options = PcgOptions { tolerance, max_iterations: 10 * ESTIMATE_STEPS };
+            pcg(&hessian, g, |r, z| z.copy_from_slice(r), &options, ignore_events)
+        };
+        let solved = solve(gradient, SOLVED);
         let step = solved.x.iter().map(|s| -s).collect::<Vec<_>>();
         // |r| in the inverse of H, which is at least mu times the metric and its own least eigenvalue.
         let residual = solved.residuals.last().copied().unwrap_or(0.0) + local.rounding().0 + f64::EPSILON * norm2(gradient);
         let of_residual = residual / (extremes.smallest - extremes.smallest_error).sqrt() + local.of_logits().0 / mu.sqrt();
         found.weigh(local, gradient, &step, mu, of_residual, residual * norm2(&step));
-        let measured = [step, solve_after(local, &solved.x, &solve)];
+        let measured = [step, solve_after(local, &solved.x, &|g| solve(g, MEASURED))];
         found.measure(local, gradient, &measured, of_residual / mu.sqrt());
         Ok(found)
     }

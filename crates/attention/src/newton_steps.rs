@@ -60,6 +60,8 @@ const PAIRS: usize = 20;
 /// Products with the Hessian in a step, at most, and as a rule.
 const MOST_PRODUCTS: usize = 500;
 pub(crate) const USUAL_PRODUCTS: f64 = 20.0;
+/// By how much a first step changes the logits at most, each, in the mean.
+const FIRST_CHANGE: f64 = 0.25;
 /// The damping at a radius of 1.
 const DAMPING: f64 = 1e-2;
 /// What is added to the diagonal of a damped Hessian, relative to the mean of the metric's.
@@ -84,6 +86,9 @@ pub(crate) fn minimise<L: Curved>(
         }
         Method::Krylov | Method::Auto => {
             let products = Products(KronSolver::new(scores.summed_grams())?);
+            // Far from the start a model of a softmax means nothing.
+            let first_radius = FIRST_CHANGE * ((scores.entries() * scores.heads * scores.sequences.len()) as f64).sqrt() / scores.scale;
+            let minimiser = Minimiser { first_radius, ..*minimiser };
             minimiser.minimise_with(loss, &mut Krylov::new(products, MOST_PRODUCTS), x, observer)
         }
     }

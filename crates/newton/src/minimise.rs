@@ -19,11 +19,13 @@ pub struct Minimiser {
     pub loss_tolerance: f64,
     /// Default 100.
     pub max_iterations: usize,
+    /// What limits the first step, as the model measures it. Default: nothing.
+    pub first_radius: f64,
 }
 
 impl Default for Minimiser {
     fn default() -> Self {
-        Minimiser { gradient_tolerance: 1e-10, loss_tolerance: 1e-15, max_iterations: 100 }
+        Minimiser { gradient_tolerance: 1e-10, loss_tolerance: 1e-15, max_iterations: 100, first_radius: f64::INFINITY }
     }
 }
 
@@ -156,7 +158,7 @@ impl Minimiser {
         let Some(point) = objective.point(&x) else { return Ok(None) };
         let (loss, gradient) = (objective.loss(&point), objective.gradient(&point));
         model.update(objective, &point, &x, &gradient)?;
-        Ok(Some(State { x, point, loss, gradient, iteration: 0, whole_steps: 0, radius: f64::INFINITY, refused: 0, spare: None }))
+        Ok(Some(State { x, point, loss, gradient, iteration: 0, whole_steps: 0, radius: self.first_radius, refused: 0, spare: None }))
     }
 
     /// One step, taken or refused; or why there is none.

@@ -42,8 +42,9 @@ impl<'a> Problem<'a> {
 
     fn evaluation(&self, at: &Params, keep: bool) -> Result<Evaluation<'_, 'a>, Error> {
         self.require(at, ["x", "y"])?;
-        let Some(point) = self.point(at.x.as_slice(), Some(at.y.as_slice()), keep)? else { return Err(overflow()) };
-        let (of_x, of_y) = (self.gradient_x(&point), self.gradient_y(&point));
+        let found = self.point_and_gradient(at.x.as_slice(), at.y.as_slice(), keep);
+        let Some((point, of_x)) = found else { return Err(overflow()) };
+        let of_y = self.gradient_y(&point);
         if !of_x.iter().chain(&of_y).all(|g| g.is_finite()) {
             return Err(overflow());
         }

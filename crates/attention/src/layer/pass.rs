@@ -66,29 +66,61 @@ impl Problem<'_> {
         self.scores.entries() * self.scores.heads <= KEPT
     }
 
-    /// The outputs of the heads, `F A3` (and the maps of each block).
-    fn attend(&self, x: &[f64], keep: bool) -> (Vec<Vec<f64>>, Option<Vec<Vec<f64>>>) {
-        let width = self.rows_of_y();
-        let add = |done: &mut Vec<(Vec<f64>, Vec<f64>)>, scratch: &mut Scratch, _: usize, block: &Block| {
-            let (sequence, count, seen) = (&self.scores.sequences[block.sequence], block.rows.len(), block.seen);
-            let outputs = &self.outputs[block.sequence];
-            let mut z = vec![0.0; count * width];
-            let mut kept = vec![0.0; if keep { self.scores.heads * count * seen } else { 0 }];
-            for h in 0..self.scores.heads {
-                let map = if keep { &mut kept[h * count * seen..(h + 1) * count * seen] } else { shaped(&mut scratch.map, count, seen) };
-                if seen == 0 {
-                    continue;
-                }
-                let x = self.scores.head(x, h);
-                sequence.heads[h].map(x, self.scores.scale, &sequence.visible, block.rows.clone(), seen, &mut scratch.left, map);
-                let z = MatMut::from_row_major_slice_mut(&mut z, count, width).subcols_mut(h * self.d3, self.d3);
-                let (map, values) = (rows_of(map, count, seen), rows(outputs.values[h], 0..seen));
-                matmul_here(z, Destination::Replace, 1.0, map, values);
+    /// The maps of a block's heads, one after the other.
+    fn attend(&self, x: &[f64], block: &Block, left: &mut Vec<f64>, maps: &mut [f64]) {
+        let (sequence, size) = (&self.scores.sequences[block.sequence], block.rows.len() * block.seen);
+        for (h, map) in maps.chunks_exact_mut(size).enumerate() {
+            let x = self.scores.head(x, h);
+            sequence.heads[h].map(x, self.scores.scale, &sequence.visible, block.rows.clone(), block.seen, left, map);
+        }
+    }
+
+    /// The outputs `F A3` of a block's heads, side by side, from their maps.
+    fn outputs_of(&self, block: &Block, maps: &[f64]) -> Vec<f64> {
+        let (width, count, seen) = (self.rows_of_y(), block.rows.len(), block.seen);
+        let mut z = vec![0.0; count * width];
+        for (h, values) in self.outputs[block.sequence].values.iter().enumerate().filter(|_| seen > 0) {
+            let z = MatMut::from_row_major_slice_mut(&mut z, count, width).subcols_mut(h * self.d3, self.d3);
+            let map = rows_of(&maps[h * count * seen..(h + 1) * count * seen], count, seen);
+            matmul_here(z, Destination::Replace, 1.0, map, rows(values, 0..seen));
+        }
+        z
+    }
+
+    /// Calls `visit` with each block, its maps, and their outputs; gives the outputs of each sequence, and the maps if they are to be kept,
+    /// and the sum of what `visit` adds to vectors of this length.
+    fn visit_maps(
+        &self,
+        x: &[f64],
+        keep: bool,
+        length: usize,
+        visit: impl Fn(&mut [f64], &mut Scratch, &Block, &[f64], &[f64]) + Sync,
+    ) -> (Vec<Vec<f64>>, Option<Vec<Vec<f64>>>, Vec<f64>) {
+        type Done = (Vec<(Vec<f64>, Vec<f64>)>, Vec<f64>);
+        let of_block = |(done, sum): &mut Done, scratch: &mut Scratch, _: usize, block: &Block| {
+            let size = self.scores.heads * block.rows.len() * block.seen;
+            let (mut maps, mut left) = (std::mem::take(&mut scratch.map), std::mem::take(&mut scratch.left));
+            maps.resize(size, 0.0);
+            if size > 0 {
+                self.attend(x, block, &mut left, &mut maps);
             }
-            done.push((z, kept));
+            let z = self.outputs_of(block, &maps);
+            scratch.left = left;
+            visit(sum, scratch, block, &maps, &z);
+            if keep {
+                done.push((z, maps));
+            } else {
+                done.push((z, Vec::new()));
+                scratch.map = maps;
+            }
         };
-        let done = accumulate(&self.scores.blocks, PARTS, Vec::new, add, |total, part| total.extend(part));
-        let mut z = self.outputs.iter().map(|s| Vec::with_capacity(s.target.rows() * width)).collect::<Vec<_>>();
+        let merge = |total: &mut Done, part: Done| {
+            total.0.extend(part.0);
+            add(&mut total.1, &part.1);
+        };
+        let zero = || (Vec::new(), vec![0.0; length]);
+        let (done, sum) = accumulate(&self.scores.blocks, PARTS, zero, of_block, merge);
+        let mut z = self.outputs.iter().map(|s| Vec::with_capacity(s.target.rows() * self.rows_of_y())).collect::<Vec<_>>();
         let mut maps = Vec::with_capacity(if keep { done.len() } else { 0 });
         for (block, (of_block, map)) in self.scores.blocks.iter().zip(done) {
             z[block.sequence].extend(of_block);
@@ -96,17 +128,32 @@ impl Problem<'_> {
                 maps.push(map);
             }
         }
-        (z, keep.then_some(maps))
+        (z, keep.then_some(maps), sum)
+    }
+
+    /// Evaluates at X and Y together with the gradient in X, in one pass. `None` where the loss is not finite.
+    ///
+    /// Cost: n m (2 d2 + d3 + dv) multiply-adds and n m exponentials.
+    pub(crate) fn point_and_gradient(&self, x: &[f64], y: &[f64], keep: bool) -> Option<(Point, Vec<f64>)> {
+        let (h, width) = (self.seen_values(y), self.rows_of_y());
+        let visit = |sum: &mut [f64], scratch: &mut Scratch, block: &Block, maps: &[f64], z: &[f64]| {
+            let target = &self.outputs[block.sequence].target.as_slice()[block.rows.start * self.dv..block.rows.end * self.dv];
+            let mut c = target.iter().map(|b| -b).collect::<Vec<_>>();
+            product(&mut c, Destination::Add, 1.0, rows_of(z, block.rows.len(), width), rows_of(y, width, self.dv));
+            self.add_gradient(sum, scratch, block, maps, z, &c, y, &h[block.sequence]);
+        };
+        let (z, maps, mut gradient) = self.visit_maps(x, keep && self.keeps_maps(), self.scores.of_x(), visit);
+        let point = self.with_loss(x, y.to_vec(), z, maps, None, Some(h))?;
+        add(&mut gradient, &self.scores.pull(&self.scores.shift(x)));
+        Some((point, gradient))
     }
 
     /// Evaluates at X and Y, or at the best Y for X. `None` where the loss is not finite.
     ///
     /// Cost: n m (d2 + d3) multiply-adds and n m exponentials.
     pub(crate) fn point(&self, x: &[f64], y: Option<&[f64]>, keep: bool) -> Result<Option<Point>, Error> {
-        let width = self.rows_of_y();
-        let (z, maps) = self.attend(x, keep && self.keeps_maps());
-        let finite = |a: &[f64]| a.iter().all(|v| v.is_finite());
-        if !z.iter().all(|z| finite(z)) {
+        let (z, maps, _) = self.visit_maps(x, keep && self.keeps_maps(), 0, |_, _, _, _, _| ());
+        if !z.iter().flatten().all(|v| v.is_finite()) {
             return Ok(None);
         }
         let (y, values) = match y {
@@ -116,6 +163,20 @@ impl Problem<'_> {
                 (system.solve(&self.right_side(&z), self.dv), Some(system))
             }
         };
+        Ok(self.with_loss(x, y, z, maps, values, None))
+    }
+
+    /// The point with its residuals and loss; `None` where that is not finite.
+    fn with_loss(
+        &self,
+        x: &[f64],
+        y: Vec<f64>,
+        z: Vec<Vec<f64>>,
+        maps: Option<Vec<Vec<f64>>>,
+        values: Option<ValuesSystem>,
+        h: Option<Vec<Vec<Vec<f64>>>>,
+    ) -> Option<Point> {
+        let width = self.rows_of_y();
         let mut c = Vec::with_capacity(z.len());
         for (outputs, z) in self.outputs.iter().zip(&z) {
             let n = outputs.target.rows();
@@ -125,14 +186,11 @@ impl Problem<'_> {
             c.push(residual);
         }
         let data = c.iter().map(|c| par_dot(c, c)).sum::<f64>();
-        let shift = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
-        let (of_x, of_y) = (self.scores.shift(x), shift(&y, &self.y0));
+        let of_y = y.iter().zip(&self.y0).map(|(y, y0)| y - y0).collect::<Vec<_>>();
+        let of_x = self.scores.shift(x);
         let loss = data + 0.5 * (dot(&of_x, &self.scores.pull(&of_x)) + dot(&of_y, &self.pull_y(&of_y)));
-        if !loss.is_finite() {
-            return Ok(None);
-        }
-        let h = self.seen_values(&y);
-        Ok(Some(Point { x: x.to_vec(), y, z, c, h, maps, loss, values }))
+        let h = h.unwrap_or_else(|| self.seen_values(&y));
+        loss.is_finite().then(|| Point { x: x.to_vec(), y, z, c, h, maps, loss, values })
     }
 
     /// `A3 Y` of each sequence and head.
@@ -192,34 +250,60 @@ impl Problem<'_> {
     pub(crate) fn gradient_x(&self, point: &Point) -> Vec<f64> {
         let width = self.rows_of_y();
         let of_block = |sum: &mut Vec<f64>, scratch: &mut Scratch, k: usize, block: &Block| {
-            let (sequence, count, seen) = (&self.scores.sequences[block.sequence], block.rows.len(), block.seen);
-            if seen == 0 {
+            if block.seen == 0 {
                 return;
             }
             let c = &point.c[block.sequence][block.rows.start * self.dv..block.rows.end * self.dv];
             let z = &point.z[block.sequence][block.rows.start * width..block.rows.end * width];
-            for h in 0..self.scores.heads {
-                let map = self.map_of(point, k, h, &mut scratch.left, &mut scratch.map);
-                let out = shaped(&mut scratch.out, count, self.dv);
-                let (z, y) = (rows_of(z, count, width).subcols(h * self.d3, self.d3), self.head_of_y(&point.y, h));
-                product(out, Destination::Replace, 1.0, z, y);
-                let q = shaped(&mut scratch.q, count, seen);
-                let values = rows_of(&point.h[block.sequence][h][..seen * self.dv], seen, self.dv);
-                product(q, Destination::Replace, 1.0, rows_of(c, count, self.dv), values.transpose());
-                for (((q, f), c), out) in
-                    q.chunks_exact_mut(seen).zip(map.chunks_exact(seen)).zip(c.chunks_exact(self.dv)).zip(out.chunks_exact(self.dv))
-                {
-                    let mean = dot(c, out);
-                    q.iter_mut().zip(f).for_each(|(q, f)| *q = f * (*q - mean));
+            let mut computed = std::mem::take(&mut scratch.map);
+            let maps = match &point.maps {
+                Some(maps) => &maps[k][..],
+                None => {
+                    let maps = shaped(&mut computed, self.scores.heads * block.rows.len(), block.seen);
+                    self.attend(&point.x, block, &mut scratch.left, maps);
+                    maps
                 }
-                let sum = &mut sum[h * self.scores.of_head()..(h + 1) * self.scores.of_head()];
-                sequence.heads[h].pull_back(q, 2.0 * self.scores.scale, block.rows.clone(), seen, &mut scratch.left, sum);
-            }
+            };
+            self.add_gradient(sum, scratch, block, maps, z, c, &point.y, &point.h[block.sequence]);
+            scratch.map = computed;
         };
-        let mut gradient =
-            accumulate(&self.scores.blocks, PARTS, || vec![0.0; self.scores.of_x()], of_block, |total, part| add(total, &part));
+        let zero = || vec![0.0; self.scores.of_x()];
+        let mut gradient = accumulate(&self.scores.blocks, PARTS, zero, of_block, |total, part| add(total, &part));
         add(&mut gradient, &self.scores.pull(&self.scores.shift(&point.x)));
         gradient
+    }
+
+    /// What a block's rows add to the gradient in X, from the maps of the heads, their outputs, the residuals, and Y with `A3 Y`.
+    fn add_gradient(
+        &self,
+        sum: &mut [f64],
+        scratch: &mut Scratch,
+        block: &Block,
+        maps: &[f64],
+        z: &[f64],
+        c: &[f64],
+        y: &[f64],
+        h: &[Vec<f64>],
+    ) {
+        let (sequence, count, seen, width) = (&self.scores.sequences[block.sequence], block.rows.len(), block.seen, self.rows_of_y());
+        if seen == 0 {
+            return;
+        }
+        for (k, (map, values)) in maps.chunks_exact(count * seen).zip(h).enumerate() {
+            let out = shaped(&mut scratch.out, count, self.dv);
+            let z = rows_of(z, count, width).subcols(k * self.d3, self.d3);
+            product(out, Destination::Replace, 1.0, z, self.head_of_y(y, k));
+            let q = shaped(&mut scratch.q, count, seen);
+            let values = rows_of(&values[..seen * self.dv], seen, self.dv);
+            product(q, Destination::Replace, 1.0, rows_of(c, count, self.dv), values.transpose());
+            let rows = q.chunks_exact_mut(seen).zip(map.chunks_exact(seen));
+            for ((q, f), (c, out)) in rows.zip(c.chunks_exact(self.dv).zip(out.chunks_exact(self.dv))) {
+                let mean = dot(c, out);
+                q.iter_mut().zip(f).for_each(|(q, f)| *q = f * (*q - mean));
+            }
+            let sum = &mut sum[k * self.scores.of_head()..(k + 1) * self.scores.of_head()];
+            sequence.heads[k].pull_back(q, 2.0 * self.scores.scale, block.rows.clone(), seen, &mut scratch.left, sum);
+        }
     }
 
     fn head_of_y<'y>(&self, y: &'y [f64], h: usize) -> MatRef<'y, f64> {

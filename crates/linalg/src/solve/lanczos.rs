@@ -55,6 +55,23 @@ pub struct Extremes {
 /// # Errors
 /// `NonFiniteMatrix`, if a product has an entry that is NaN or infinite.
 pub fn lanczos_extremes<A: SymmetricOperator>(a: &A, tolerance: f64, max_iterations: usize, seed: Seed) -> Result<Extremes, Error> {
+    let enough = |extremes: &Extremes| {
+        let magnitude = extremes.smallest.abs().max(extremes.largest.abs());
+        extremes.smallest_error.max(extremes.largest_error) <= tolerance * magnitude
+    };
+    lanczos(a, enough, max_iterations, seed)
+}
+
+/// As [`lanczos_extremes`], but stops when the error bound of the smallest Ritz value is at most `tolerance` times that value: for the least
+/// eigenvalue of a positive definite matrix, wherever the largest may be.
+///
+/// # Errors
+/// As [`lanczos_extremes`].
+pub fn lanczos_smallest<A: SymmetricOperator>(a: &A, tolerance: f64, max_iterations: usize, seed: Seed) -> Result<Extremes, Error> {
+    lanczos(a, |extremes| extremes.smallest_error <= tolerance * extremes.smallest.abs(), max_iterations, seed)
+}
+
+fn lanczos<A: SymmetricOperator>(a: &A, enough: impl Fn(&Extremes) -> bool, max_iterations: usize, seed: Seed) -> Result<Extremes, Error> {
     let d = a.order();
     let mut rng = seed.stream("Lanczos start");
     let mut q = (0..d).map(|_| StandardNormal.sample(&mut rng)).collect::<Vec<f64>>();
@@ -96,8 +113,7 @@ pub fn lanczos_extremes<A: SymmetricOperator>(a: &A, tolerance: f64, max_iterati
                 largest_error: beta * ritz.vectors[(k - 1, k - 1)].abs(),
                 iterations: k,
             };
-            let magnitude = extremes.smallest.abs().max(extremes.largest.abs());
-            if exhausted || k >= max_iterations || extremes.smallest_error.max(extremes.largest_error) <= tolerance * magnitude {
+            if exhausted || k >= max_iterations || enough(&extremes) {
                 return Ok(extremes);
             }
         }
