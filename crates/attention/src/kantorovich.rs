@@ -64,7 +64,7 @@ pub(crate) trait Local {
 const ESTIMATE: f64 = 0.2;
 const ESTIMATE_STEPS: usize = 64;
 /// The residual of a Newton step that is estimated, relative to the gradient.
-const SOLVED: f64 = 1e-2;
+const SOLVED: f64 = 3e-3;
 /// The same of a step that only measures.
 const MEASURED: f64 = 0.1;
 /// The parts of an estimate of mu that a proof is tried for.

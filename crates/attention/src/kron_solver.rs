@@ -1,39 +1,49 @@
-//! The Kronecker preconditioner: `(G1 ⊗ G2)⁻¹` of each head, the logit metric of all sequences together.
+//! The Kronecker preconditioner: the inverse of `G1 ⊗ G2` of each head, the logit metric of all sequences together.
 
-use certus_linalg::factor::Cholesky;
-use certus_linalg::{Error, Mat, MatMut};
+use certus_linalg::factor::symmetric_eigen;
+use certus_linalg::product::{Destination, matmul};
+use certus_linalg::view::rows_of;
+use certus_linalg::{Error, Mat};
 
-/// What is added to the diagonals, relative to their means: some directions may have no length.
-const FLOOR: f64 = 1e-9;
+use crate::scores::product;
 
-/// Solves with `G1 ⊗ G2` for each head.
+/// Eigenvalues below this much of the largest are no directions of the logits.
+const UNSEEN: f64 = 1e-12;
+
+/// Applies the inverse of `G1 ⊗ G2` for each head.
 pub(crate) struct KronSolver {
-    factors: Vec<(Cholesky, Cholesky)>,
-    d1: usize,
-    d2: usize,
+    inverses: Vec<(Mat<f64>, Mat<f64>)>,
 }
 
 impl KronSolver {
-    /// From the Gram matrices of each head's queries and keys, summed over the sequences.
-    pub(crate) fn new(grams: Vec<(Mat<f64>, Mat<f64>)>) -> Result<Self, Error> {
-        let (d1, d2) = grams.first().map_or((0, 0), |(g1, g2)| (g1.nrows(), g2.nrows()));
-        let factor = |mut gram: Mat<f64>| {
+    /// From the Gram matrices of each head's queries and keys, summed over the sequences. Directions that no logit sees are not moved
+    /// along; with a ridge, which sees them, they count as the best seen ones.
+    pub(crate) fn new(grams: Vec<(Mat<f64>, Mat<f64>)>, with_ridge: bool) -> Result<Self, Error> {
+        let inverse = |gram: Mat<f64>| -> Result<Mat<f64>, Error> {
+            let eigen = symmetric_eigen(gram.as_ref())?;
+            let largest = eigen.values.last().copied().unwrap_or(0.0);
+            let of = |value: f64| match value > UNSEEN * largest {
+                true => 1.0 / value.sqrt(),
+                false if with_ridge && largest > 0.0 => 1.0 / largest.sqrt(),
+                false => f64::from(with_ridge),
+            };
             let d = gram.nrows();
-            let mean = (0..d).map(|j| gram[(j, j)]).sum::<f64>() / d as f64;
-            (0..d).for_each(|j| gram[(j, j)] += if mean > 0.0 { FLOOR * mean } else { 1.0 });
-            Cholesky::new("a Gram matrix of the inputs", gram.as_ref())
+            let half = Mat::from_fn(d, d, |i, k| eigen.vectors[(i, k)] * of(eigen.values[k]));
+            Ok(matmul(half.as_ref(), half.transpose()))
         };
-        let factors = grams.into_iter().map(|(g1, g2)| Ok((factor(g1)?, factor(g2)?))).collect::<Result<_, Error>>()?;
-        Ok(KronSolver { factors, d1, d2 })
+        let inverses = grams.into_iter().map(|(g1, g2)| Ok((inverse(g1)?, inverse(g2)?))).collect::<Result<_, Error>>()?;
+        Ok(KronSolver { inverses })
     }
 
     /// `G1⁻¹ R G2⁻¹` of each head.
     pub(crate) fn solve(&self, r: &[f64]) -> Vec<f64> {
-        let (d1, d2) = (self.d1, self.d2);
-        let mut solution = r.to_vec();
-        for ((first, second), head) in self.factors.iter().zip(solution.chunks_exact_mut(d1 * d2)) {
-            first.solve_in_place(MatMut::from_row_major_slice_mut(&mut *head, d1, d2));
-            second.solve_in_place(MatMut::from_row_major_slice_mut(head, d1, d2).transpose_mut());
+        let (mut solution, mut half) = (vec![0.0; r.len()], Vec::new());
+        let of_head = r.len() / self.inverses.len().max(1);
+        for ((first, second), (r, into)) in self.inverses.iter().zip(r.chunks_exact(of_head).zip(solution.chunks_exact_mut(of_head))) {
+            let (d1, d2) = (first.nrows(), second.nrows());
+            half.resize(of_head, 0.0);
+            product(&mut half, Destination::Replace, 1.0, first.as_ref(), rows_of(r, d1, d2));
+            product(into, Destination::Replace, 1.0, rows_of(&half, d1, d2), second.as_ref());
         }
         solution
     }

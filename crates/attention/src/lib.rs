@@ -42,6 +42,7 @@ mod kron_solver;
 pub mod layer;
 pub mod map;
 mod mask;
+pub mod merge;
 mod newton_steps;
 pub mod recover;
 mod sample;

@@ -85,7 +85,7 @@ pub(crate) fn minimise<L: Curved>(
             minimiser.minimise_with(loss, &mut Krylov::new(sketch, MOST_PRODUCTS), x, observer)
         }
         Method::Krylov | Method::Auto => {
-            let products = Products(KronSolver::new(scores.summed_grams())?);
+            let products = Products(KronSolver::new(scores.summed_grams(), scores.ridge > 0.0)?);
             // Far from the start a model of a softmax means nothing.
             let first_radius = FIRST_CHANGE * ((scores.entries() * scores.heads * scores.sequences.len()) as f64).sqrt() / scores.scale;
             let minimiser = Minimiser { first_radius, ..*minimiser };

@@ -2,6 +2,7 @@
 
 mod cases;
 mod certificates;
+mod helpers;
 mod hostile;
 mod properties;
 mod support;

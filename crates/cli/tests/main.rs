@@ -1,5 +1,6 @@
 //! Tests of the `certus` command.
 
+mod attention;
 mod completions;
 mod examples;
 mod frame;

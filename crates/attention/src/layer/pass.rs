@@ -60,6 +60,16 @@ struct Scratch {
     out: Vec<f64>,
 }
 
+/// What a visit of all maps gives.
+struct Visited {
+    /// For each sequence the heads' `F A3`, side by side.
+    z: Vec<Vec<f64>>,
+    /// For each block the heads' maps, if they were to be kept.
+    maps: Option<Vec<Vec<f64>>>,
+    /// What the visitor added up.
+    sum: Vec<f64>,
+}
+
 impl Problem<'_> {
     /// Whether the maps of a point are few enough to be kept.
     pub(crate) fn keeps_maps(&self) -> bool {
@@ -87,15 +97,14 @@ impl Problem<'_> {
         z
     }
 
-    /// Calls `visit` with each block, its maps, and their outputs; gives the outputs of each sequence, and the maps if they are to be kept,
-    /// and the sum of what `visit` adds to vectors of this length.
+    /// Calls `visit` with each block, its maps, and their outputs; it may add to a vector of this length.
     fn visit_maps(
         &self,
         x: &[f64],
         keep: bool,
         length: usize,
         visit: impl Fn(&mut [f64], &mut Scratch, &Block, &[f64], &[f64]) + Sync,
-    ) -> (Vec<Vec<f64>>, Option<Vec<Vec<f64>>>, Vec<f64>) {
+    ) -> Visited {
         type Done = (Vec<(Vec<f64>, Vec<f64>)>, Vec<f64>);
         let of_block = |(done, sum): &mut Done, scratch: &mut Scratch, _: usize, block: &Block| {
             let size = self.scores.heads * block.rows.len() * block.seen;
@@ -128,7 +137,7 @@ impl Problem<'_> {
                 maps.push(map);
             }
         }
-        (z, keep.then_some(maps), sum)
+        Visited { z, maps: keep.then_some(maps), sum }
     }
 
     /// Evaluates at X and Y together with the gradient in X, in one pass. `None` where the loss is not finite.
@@ -142,7 +151,7 @@ impl Problem<'_> {
             product(&mut c, Destination::Add, 1.0, rows_of(z, block.rows.len(), width), rows_of(y, width, self.dv));
             self.add_gradient(sum, scratch, block, maps, z, &c, y, &h[block.sequence]);
         };
-        let (z, maps, mut gradient) = self.visit_maps(x, keep && self.keeps_maps(), self.scores.of_x(), visit);
+        let Visited { z, maps, sum: mut gradient } = self.visit_maps(x, keep && self.keeps_maps(), self.scores.of_x(), visit);
         let point = self.with_loss(x, y.to_vec(), z, maps, None, Some(h))?;
         add(&mut gradient, &self.scores.pull(&self.scores.shift(x)));
         Some((point, gradient))
@@ -152,7 +161,7 @@ impl Problem<'_> {
     ///
     /// Cost: n m (d2 + d3) multiply-adds and n m exponentials.
     pub(crate) fn point(&self, x: &[f64], y: Option<&[f64]>, keep: bool) -> Result<Option<Point>, Error> {
-        let (z, maps, _) = self.visit_maps(x, keep && self.keeps_maps(), 0, |_, _, _, _, _| ());
+        let Visited { z, maps, .. } = self.visit_maps(x, keep && self.keeps_maps(), 0, |_, _, _, _, _| ());
         if !z.iter().flatten().all(|v| v.is_finite()) {
             return Ok(None);
         }

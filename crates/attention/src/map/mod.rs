@@ -10,4 +10,4 @@ mod solver;
 
 pub use evaluation::Evaluation;
 pub use problem::{Form, Problem, Sequence};
-pub use solver::{Solution, Solver};
+pub use solver::{Solution, Solver, distill_map};

@@ -225,6 +225,14 @@ impl Solver {
     }
 }
 
+/// Fits a student's X to a teacher's attention: by cross-entropy, which is convex, and from there in the problem's form.
+///
+/// # Errors
+/// As [`Solver::solve`].
+pub fn distill_map(problem: &Problem<'_>) -> Result<Solution, Error> {
+    Solver::default().with_convex_start().solve(problem)
+}
+
 impl Problem<'_> {
     /// What may be believed of a point, whoever found it.
     ///
