@@ -123,7 +123,7 @@ impl Problem<'_> {
             }
             let c = &point.c[s][block.rows.start * self.dv..block.rows.end * self.dv];
             let z = &point.z[s][block.rows.start * self.d3..block.rows.end * self.d3];
-            let f = self.map_of(point, k, 0, &mut left, &mut map);
+            let f = self.maps_of(point, k, &mut left, &mut map);
             let p = shaped(&mut slopes, count, seen);
             self.row_gradients(point, s, z, c, f, seen, &mut out, p);
             let visible = &self.scores.sequences[s].visible;

@@ -100,7 +100,7 @@ impl Problem<'_> {
         let exact = curvature == Curvature::Exact;
         let (s, sequence, count, seen) = (block.sequence, &self.scores.sequences[block.sequence], block.rows.len(), block.seen);
         let Scratch { left, map, p, out, of_keys, of_values, n, t, u, means, slopes, .. } = scratch;
-        let f = self.map_of(point, k, 0, left, map);
+        let f = self.maps_of(point, k, left, map);
         let c = &point.c[s][block.rows.start * self.dv..block.rows.end * self.dv];
         let z = &point.z[s][block.rows.start * self.d3..block.rows.end * self.d3];
         let p = shaped(p, count, seen);

@@ -242,17 +242,15 @@ impl Problem<'_> {
         gradient
     }
 
-    /// The attention of head h in block k: as it was kept, or computed into `map`.
-    pub(crate) fn map_of<'m>(&self, point: &'m Point, k: usize, h: usize, left: &mut Vec<f64>, map: &'m mut Vec<f64>) -> &'m [f64] {
-        let block = &self.scores.blocks[k];
-        let (count, seen) = (block.rows.len(), block.seen);
-        if let Some(maps) = &point.maps {
-            return &maps[k][h * count * seen..(h + 1) * count * seen];
+    /// The maps of block k, heads one after the other: as they were kept, or computed into `maps`.
+    pub(crate) fn maps_of<'m>(&self, point: &'m Point, k: usize, left: &mut Vec<f64>, maps: &'m mut Vec<f64>) -> &'m [f64] {
+        if let Some(kept) = &point.maps {
+            return &kept[k];
         }
-        let (sequence, x) = (&self.scores.sequences[block.sequence], self.scores.head(&point.x, h));
-        let map = shaped(map, count, seen);
-        sequence.heads[h].map(x, self.scores.scale, &sequence.visible, block.rows.clone(), seen, left, map);
-        map
+        let block = &self.scores.blocks[k];
+        let maps = shaped(maps, self.scores.heads * block.rows.len(), block.seen);
+        self.attend(&point.x, block, left, maps);
+        maps
     }
 
     /// The gradient in X. Cost: n m (dv + d2) multiply-adds, and n m d2 where the maps were not kept.
@@ -265,14 +263,7 @@ impl Problem<'_> {
             let c = &point.c[block.sequence][block.rows.start * self.dv..block.rows.end * self.dv];
             let z = &point.z[block.sequence][block.rows.start * width..block.rows.end * width];
             let mut computed = std::mem::take(&mut scratch.map);
-            let maps = match &point.maps {
-                Some(maps) => &maps[k][..],
-                None => {
-                    let maps = shaped(&mut computed, self.scores.heads * block.rows.len(), block.seen);
-                    self.attend(&point.x, block, &mut scratch.left, maps);
-                    maps
-                }
-            };
+            let maps = self.maps_of(point, k, &mut scratch.left, &mut computed);
             self.add_gradient(sum, scratch, block, maps, z, c, &point.y, &point.h[block.sequence]);
             scratch.map = computed;
         };
@@ -346,6 +337,8 @@ impl Problem<'_> {
             }
             let outputs = &self.outputs[s];
             let Scratch { left, map, changes, q, dq, dz, dc, out } = scratch;
+            let size = count * seen;
+            let maps = self.maps_of(point, k, left, map);
             changes.resize_with(self.scores.heads, Vec::new);
             let c = &point.c[s][block.rows.start * self.dv..block.rows.end * self.dv];
             let z = &point.z[s][block.rows.start * width..block.rows.end * width];
@@ -353,7 +346,7 @@ impl Problem<'_> {
             dc.fill(0.0);
             // How the maps change, and the outputs with them.
             for h in 0..self.scores.heads {
-                let f = self.map_of(point, k, h, left, map);
+                let f = &maps[h * size..(h + 1) * size];
                 let change = shaped(&mut changes[h], count, seen);
                 let head = &sequence.heads[h];
                 head.logits(self.scores.head(dx, h), self.scores.scale, block.rows.clone(), seen, q, change);
@@ -377,7 +370,7 @@ impl Problem<'_> {
                 return;
             }
             for h in 0..self.scores.heads {
-                let f = self.map_of(point, k, h, left, map);
+                let f = &maps[h * size..(h + 1) * size];
                 let values = rows_of(&point.h[s][h][..seen * self.dv], seen, self.dv);
                 let (q, dq) = (shaped(q, count, seen), shaped(dq, count, seen));
                 product(dq, Destination::Replace, 1.0, rows_of(dc, count, self.dv), values.transpose());
