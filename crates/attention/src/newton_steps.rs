@@ -7,7 +7,7 @@ use certus_linalg::factor::Cholesky;
 use certus_linalg::product::matvec;
 use certus_linalg::{Error, Mat};
 use certus_newton::model::{Curvature, DampedSystem, Krylov, Lbfgs, LevenbergMarquardt};
-use certus_newton::{Minimiser, Minimum, Objective};
+use certus_newton::{Minimiser, Minimum, Objective, Stop};
 use certus_numeric::Seed;
 
 use crate::bilinear::Bilinear;
@@ -26,6 +26,8 @@ pub enum Method {
     Krylov,
     /// As a product, preconditioned by the Hessian of some queries, drawn by leverage: for one head and many queries.
     Sketched,
+    /// As a matrix, and each step Newton's whole one, as the theorem has it: for one head; it may get nowhere.
+    Plain,
     /// Not at all: L-BFGS with twenty pairs, in X (and Y) as they are. What is commonly used, to compare with.
     Lbfgs,
 }
@@ -38,6 +40,7 @@ impl Method {
             Method::DenseNewton => "dense-newton",
             Method::Krylov => "krylov",
             Method::Sketched => "sketched",
+            Method::Plain => "plain",
             Method::Lbfgs => "lbfgs",
         }
     }
@@ -79,6 +82,7 @@ pub(crate) fn minimise<L: Curved>(
 ) -> Result<Minimum<L::Point>, Error> {
     match method {
         Method::DenseNewton => minimiser.minimise_with(loss, &mut LevenbergMarquardt::new(Formed::new(scores), DAMPING), x, observer),
+        Method::Plain => plain(minimiser, loss, x, observer),
         Method::Lbfgs => minimiser.minimise_with(loss, &mut Lbfgs::new(PAIRS), x, observer),
         Method::Sketched => {
             let sketch = Sketched { sample: Sample::draw(scores, seed)?, metric: scores.metric(), factor: None };
@@ -92,6 +96,45 @@ pub(crate) fn minimise<L: Curved>(
             minimiser.minimise_with(loss, &mut Krylov::new(products, MOST_PRODUCTS), x, observer)
         }
     }
+}
+
+/// `x - H⁻¹ g` again and again; the best point of all is given.
+fn plain<L: Curved>(
+    minimiser: &Minimiser,
+    loss: &L,
+    x: Vec<f64>,
+    mut observer: impl FnMut(&Event) -> ControlFlow<()>,
+) -> Result<Minimum<L::Point>, Error> {
+    let mut found =
+        Minimum { gradient: vec![0.0; x.len()], x, point: None, stop: Stop::NoStart, iterations: 0, whole_steps: 0, trace: Vec::new() };
+    let mut x = found.x.clone();
+    while let Some(point) = loss.point(&x) {
+        let (value, gradient) = (loss.loss(&point), loss.gradient(&point));
+        found.trace.push(value.ln());
+        let event = Event::new("iterate", found.iterations as u64).of(minimiser.max_iterations as u64).value(value.ln());
+        let ends = if loss.is_flat(&point, &gradient, minimiser.gradient_tolerance) {
+            Some(Stop::Gradient)
+        } else if found.iterations >= minimiser.max_iterations {
+            Some(Stop::Iterations)
+        } else {
+            (found.iterations > 0 && observer(&event).is_break()).then_some(Stop::Observer)
+        };
+        let step = match ends {
+            Some(stop) => Err(stop),
+            None => {
+                Cholesky::new("the Hessian", loss.hessian(&point).as_ref()).map(|factor| factor.solve(&gradient)).map_err(|_| Stop::Stalled)
+            }
+        };
+        let next = step.as_ref().map(|step| x.iter().zip(step).map(|(x, s)| x - s).collect::<Vec<_>>()).ok();
+        if found.point.as_ref().is_none_or(|best| value <= loss.loss(best)) {
+            (found.x, found.point, found.gradient) = (x.clone(), Some(point), gradient);
+        }
+        found.stop = step.err().unwrap_or(Stop::Stalled);
+        let Some(next) = next else { break };
+        x = next;
+        (found.iterations, found.whole_steps) = (found.iterations + 1, found.whole_steps + 1);
+    }
+    Ok(found)
 }
 
 /// The Hessian as a product, with the Kronecker preconditioner.

@@ -2,6 +2,11 @@
 
 use certus_linalg::Mat;
 
+/// Keys whose products of columns are formed at once.
+pub(crate) const KEYS: usize = 128;
+/// Numbers in all partial sums of a Hessian together, about.
+pub(crate) const PARTIAL: usize = 1 << 23;
+
 /// Distinct entries of a symmetric d x d matrix.
 pub(crate) fn distinct(d: usize) -> usize {
     d * (d + 1) / 2

@@ -205,3 +205,20 @@ fn two_heads_merged_are_better_than_the_better_one_alone() {
     let nothing = Projections { v: &zero, ..of(1) };
     assert!(merge_heads(&of(0), &nothing, 0.35, Mask::None, (1e-2, 1e-2), &solver).unwrap().error < 1e-12);
 }
+
+/// From a point where the test holds, whole Newton steps converge, each with about twice the digits of the one before.
+#[test]
+fn the_plain_iteration_converges_from_where_it_is_proven_to() {
+    let (a1, a2, a3, b) = (matrix(1, 40, 3), matrix(2, 12, 3), matrix(3, 12, 2), matrix(4, 40, 2));
+    let problem = Problem::new(vec![Sequence::new(&a1, &a2, &a3, &b)]).unwrap().with_logit_reg(0.1, 0.1).unwrap();
+    let solver = Solver::default().with_gradient_tolerance(1e-12);
+    let best = solver.solve(&problem).unwrap();
+    let near = Params { x: plus(&best.params.x, 1e-3, &matrix(7, 3, 3)), y: best.params.y.clone() };
+    let plain = solver.clone().with_method(Method::Plain).with_start(near).solve(&problem).unwrap();
+    assert!(plain.status.reached() && plain.facts.iterations <= 4, "{:?}", plain.facts);
+    assert!((plain.loss / best.loss - 1.0).abs() < 1e-13);
+    // From far away it may get nowhere, and says so.
+    let far = Params { x: plus(&best.params.x, 30.0, &matrix(8, 3, 3)), y: best.params.y.clone() };
+    let lost = solver.with_method(Method::Plain).with_start(far).solve(&problem).unwrap();
+    assert!(lost.loss.is_finite() && (lost.status.reached() || lost.loss >= best.loss * (1.0 - 1e-12)));
+}

@@ -15,12 +15,7 @@ use super::pass::{Curvature, Point};
 use super::problem::Problem;
 use crate::blocks::{Block, accumulate, add};
 use crate::scores::{product, rows, shaped};
-use crate::symmetric::{distinct, expand, squares};
-
-/// Keys whose products of columns are formed at once.
-const KEYS: usize = 128;
-/// Numbers in all partial results together, about.
-const PARTIAL: usize = 1 << 23;
+use crate::symmetric::{KEYS, PARTIAL, distinct, expand, squares};
 
 #[derive(Default)]
 struct Scratch {

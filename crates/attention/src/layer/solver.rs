@@ -144,7 +144,7 @@ impl Solver {
         if self.max_iterations == 0 {
             return Err(InputError::parameter("max-iter", 0, "at least 1").into());
         }
-        if matches!(self.method, Method::DenseNewton | Method::Sketched) && problem.scores.heads > 1 {
+        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && problem.scores.heads > 1 {
             return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
         }
         let start = self.start.clone().unwrap_or_else(|| problem.reference());

@@ -64,6 +64,8 @@ enum MethodArg {
     Krylov,
     /// As a product, preconditioned by a Hessian of sampled queries, for one head
     Sketched,
+    /// As a matrix, and only whole Newton steps, for one head: the theorem's iteration, which may get nowhere
+    Plain,
     /// Not at all, to compare with
     Lbfgs,
 }
@@ -75,6 +77,7 @@ impl SolverArgs {
             MethodArg::DenseNewton => Method::DenseNewton,
             MethodArg::Krylov => Method::Krylov,
             MethodArg::Sketched => Method::Sketched,
+            MethodArg::Plain => Method::Plain,
             MethodArg::Lbfgs => Method::Lbfgs,
         }
     }
