@@ -26,7 +26,7 @@ pub struct HeadWeights {
 
 /// Where X goes. Y always goes before `wo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Into {
+pub enum Side {
     /// Behind the queries' projection.
     Query,
     /// Behind the keys'.
@@ -51,7 +51,7 @@ const COMMUTES: f64 = 1e-9;
 ///
 /// # Errors
 /// `DimensionMismatch`; `NotAbsorbable` where a rotation stands between and X does not commute with it.
-pub fn absorb(head: &HeadWeights, fit: &Params, into: Into, rotary: Rotary) -> Result<HeadWeights, Error> {
+pub fn absorb(head: &HeadWeights, fit: &Params, into: Side, rotary: Rotary) -> Result<HeadWeights, Error> {
     let (d1, d2) = fit.x.require_matrix("x")?;
     let dv = fit.y.require_matrix("y")?.0;
     let expect = |name: &str, found: &[usize], expected: String, fits: bool| {
@@ -64,17 +64,20 @@ pub fn absorb(head: &HeadWeights, fit: &Params, into: Into, rotary: Rotary) -> R
     side("wq", &head.wq, &head.bq, d1)?;
     side("wk", &head.wk, &head.bk, d2)?;
     expect("wo", head.wo.shape(), format!("{dv} x width"), head.wo.ndim() == 2 && head.wo.rows() == dv)?;
+    for (name, array) in [("x", &fit.x), ("y", &fit.y), ("wq", &head.wq), ("wk", &head.wk), ("wo", &head.wo)] {
+        array.require_finite(name)?;
+    }
     let excess = not_commuting(&fit.x, rotary);
-    if excess > COMMUTES {
+    if excess.is_nan() || excess > COMMUTES {
         return Err(Error::NotAbsorbable { excess });
     }
     let mut new = head.clone();
     match into {
-        Into::Query => {
+        Side::Query => {
             new.wq = to_array(matmul(view(&head.wq), view(&fit.x)).as_ref());
             new.bq = times(&head.bq, &fit.x);
         }
-        Into::Key => {
+        Side::Key => {
             let turned = fit.x.transposed();
             new.wk = to_array(matmul(view(&head.wk), view(&turned)).as_ref());
             new.bk = times(&head.bk, &turned);

@@ -27,7 +27,7 @@ pub enum Error {
     /// A fitted score matrix cannot be merged into weights that a rotation follows.
     #[error("X does not commute with the rotary embedding (by {excess:.1e} relative): it stays a matrix of its own at run time")]
     NotAbsorbable {
-        /// The size of `R X - X R` over that of X, for the worst angle.
+        /// The distance of X from the matrices that commute with all rotations, over the size of X.
         excess: f64,
     },
     /// The linear algebra on the way refused.

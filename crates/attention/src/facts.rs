@@ -39,8 +39,8 @@ pub struct Facts {
     pub constant_in_keys: bool,
     /// The Kantorovich test in X, Y held fixed; `None` where it was not made.
     pub kantorovich: Option<Kantorovich>,
-    /// The weight of the logit regulariser at which the Hessian in X is proven positive semidefinite at this point, the largest beta of
-    /// any row; with full certification.
+    /// The weight of the logit regulariser at which the Hessian in X is positive semidefinite at this point, the largest beta of any row;
+    /// with full certification.
     pub convex_here: Option<f64>,
     /// The weight at which the problem in X is convex everywhere, for this Y; with full certification.
     pub convex_everywhere: Option<f64>,

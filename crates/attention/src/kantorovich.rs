@@ -18,7 +18,7 @@ use certus_numeric::sum::{dot, norm2};
 /// What the test found at a point, with Y fixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Kantorovich {
-    /// mu: `H >= mu M`, proven where it is above 0; else an estimate of the largest such number.
+    /// mu: `H >= mu M`, proven where it is above 0 and the test is no estimate; else an estimate of the largest such number.
     pub mu: Option<f64>,
     /// The largest such number, by Lanczos' method. An estimate, from above, rounding included.
     pub curvature: Option<f64>,
@@ -126,7 +126,9 @@ impl Kantorovich {
             }
         };
         let extremes = lanczos_smallest(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0))?;
-        found.curvature = Some((extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / top);
+        // With another metric the quotient of two eigenvalues is no estimate from above.
+        let above = (extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / top;
+        found.curvature = local.metric_is().map(|_| above);
         let mu = (extremes.smallest - extremes.smallest_error) / top;
         found.mu = Some(mu);
         if mu.is_nan() || mu <= 0.0 {
@@ -141,9 +143,11 @@ impl Kantorovich {
         // |r| in the inverse of H, which is at least mu times the metric and its own least eigenvalue.
         let residual = solved.residuals.last().copied().unwrap_or(0.0) + local.rounding().0 + f64::EPSILON * norm2(gradient);
         let of_residual = residual / (extremes.smallest - extremes.smallest_error).sqrt() + local.of_logits().0 / mu.sqrt();
-        found.weigh(local, gradient, &step, mu, of_residual, residual * norm2(&step));
-        let measured = [step, solve_after(local, &solved.x, &|g| solve(g, MEASURED))];
-        found.measure(local, gradient, &measured, of_residual / mu.sqrt());
+        let of_slope = residual * norm2(&step);
+        let length = |v: &[f64]| dot(v, &local.metric_times(v)).max(0.0).sqrt();
+        found.weigh(local, gradient, &step, length(&step), mu, of_residual, of_slope);
+        let next = solve_after(local, &solved.x, &|g| solve(g, MEASURED));
+        found.measure(gradient, &step, &next, length, of_residual / mu.sqrt(), of_slope);
         Ok(found)
     }
 
@@ -155,7 +159,7 @@ impl Kantorovich {
             let mean = (0..d).map(|j| metric[(j, j)]).sum::<f64>() / d as f64;
             let extremes = lanczos_extremes(&operator, 1e-6, ESTIMATE_STEPS, Seed(0))?;
             let above = (extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / mean;
-            (found.mu, found.curvature) = (Some((extremes.smallest / mean).min(0.0)), Some(above));
+            (found.mu, found.curvature) = (Some((extremes.smallest / mean).min(0.0)), local.metric_is().map(|_| above));
             return Ok(found);
         };
         let curvature = least_curvature(metric, &factor)?;
@@ -178,18 +182,19 @@ impl Kantorovich {
         let length = dot(&step, &matvec(metric.as_ref(), &step)).max(0.0).sqrt();
         let of_rows = (of_slopes + of_curvature * length) * (1.0 + 1e-10);
         let of_residual = norm2(&half_solve(&factor, &residual)) * (1.0 + 1e-6) + errors / least.sqrt() + of_rows / mu.sqrt();
-        found.weigh(local, gradient, &step, mu, of_residual, (norm2(&residual) + errors) * norm2(&step) + of_rows * length);
+        let of_slope = (norm2(&residual) + errors) * norm2(&step) + of_rows * length;
+        found.weigh(local, gradient, &step, length, mu, of_residual, of_slope);
         let solve = |g: &[f64]| Pcg { x: factor.solve(g), residuals: Vec::new(), status: Status::Done, negative_direction: None };
         let back = step.iter().map(|s| -s).collect::<Vec<_>>();
-        let measured = [step, solve_after(local, &back, &solve)];
-        found.measure(local, gradient, &measured, of_residual / mu.sqrt());
+        let next = solve_after(local, &back, &solve);
+        let length = |v: &[f64]| dot(v, &matvec(metric.as_ref(), v)).max(0.0).sqrt();
+        found.measure(gradient, &step, &next, length, of_residual / mu.sqrt(), of_slope);
         Ok(found)
     }
 
     /// eta, K, h and what follows, for Newton's step: `of_residual` bounds what it is off, in the norm of the inverse of H, and `of_slope`
     /// what the slope along it is off.
-    fn weigh(&mut self, local: &impl Local, gradient: &[f64], step: &[f64], mu: f64, of_residual: f64, of_slope: f64) {
-        let length = dot(step, &local.metric_times(step)).max(0.0).sqrt();
+    fn weigh(&mut self, local: &impl Local, gradient: &[f64], step: &[f64], length: f64, mu: f64, of_residual: f64, of_slope: f64) {
         let eta = (length + of_residual / mu.sqrt()) * (1.0 + 1e-10) + SMALLEST;
         let lipschitz = local.lipschitz_within(2.0 * eta);
         let h = lipschitz * eta / mu * (1.0 + 1e-12);
@@ -205,24 +210,34 @@ impl Kantorovich {
         }
     }
 
-    /// Distance and gap by Newton's steps, less their rounding.
-    fn measure(&mut self, local: &impl Local, gradient: &[f64], steps: &[Vec<f64>; 2], rounding: f64) {
-        let [first, second] = steps;
-        let length = |step: &[f64]| dot(step, &local.metric_times(step)).max(0.0).sqrt();
+    /// Distance and gap by two Newton steps, less their rounding: the gap by the gradients before and after the first, along both.
+    fn measure(
+        &mut self,
+        gradient: &[f64],
+        first: &[f64],
+        (after, second): &(Vec<f64>, Vec<f64>),
+        length: impl Fn(&[f64]) -> f64,
+        rounding: f64,
+        of_slope: f64,
+    ) {
         // What does not shrink is rounding, or no convergence.
         let shrinks = length(second) < 0.5 * length(first);
         let total = first.iter().zip(second).map(|(a, b)| if shrinks { a + b } else { *a }).collect::<Vec<_>>();
         self.logit_distance = Some((length(&total) - rounding).max(0.0));
-        self.loss_gap = Some((-0.5 * dot(gradient, first) - rounding * rounding).max(0.0));
+        let fallen = -0.5 * (dot(gradient, first) + dot(after, first) + if shrinks { dot(after, second) } else { 0.0 });
+        self.loss_gap = Some((fallen - of_slope - rounding * rounding).max(0.0));
     }
 }
 
-/// Newton's step after X has moved by `-back`.
-fn solve_after(local: &impl Local, back: &[f64], solve: &impl Fn(&[f64]) -> Pcg) -> Vec<f64> {
+/// The gradient after X has moved by `-back`, and Newton's step there.
+fn solve_after(local: &impl Local, back: &[f64], solve: &impl Fn(&[f64]) -> Pcg) -> (Vec<f64>, Vec<f64>) {
     let moved = back.iter().map(|s| -s).collect::<Vec<_>>();
     match local.gradient_after(&moved) {
-        Some(gradient) => solve(&gradient).x.iter().map(|s| -s).collect(),
-        None => vec![0.0; moved.len()],
+        Some(gradient) => {
+            let step = solve(&gradient).x.iter().map(|s| -s).collect();
+            (gradient, step)
+        }
+        None => (vec![0.0; moved.len()], vec![0.0; moved.len()]),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One attention map in the place of two heads.
 
+use certus_contract::InputError;
 use certus_numeric::Array;
 
 use crate::Error;
@@ -32,6 +33,10 @@ pub fn merge_heads(
 ) -> Result<Merged, Error> {
     let (one, other) = (output(first, scale, mask)?, output(second, scale, mask)?);
     crate::bilinear::require_shape(&other, "the second head's output", one.shape())?;
+    if first.k.rows() != second.k.rows() {
+        let found = format!("{} rows", second.k.rows());
+        return Err(InputError::dimension("the second head's k", found, format!("{}, as in the first", first.k.rows())).into());
+    }
     let target = Array::from_fn(one.rows(), one.cols(), |i, j| one.row(i)[j] + other.row(i)[j]);
     let [q, k, v] = [(first.q, second.q), (first.k, second.k), (first.v, second.v)].map(|(a, b)| beside(a, b));
     let problem = || Problem::new(vec![Sequence::new(&q, &k, &v, &target).with_mask(mask)])?.with_scale(scale);

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use certus_contract::Event;
 use certus_linalg::factor::Cholesky;
 use certus_linalg::product::matvec;
+use certus_linalg::view::is_finite;
 use certus_linalg::{Error, Mat};
 use certus_newton::model::{Curvature, DampedSystem, Krylov, Lbfgs, LevenbergMarquardt};
 use certus_newton::{Minimiser, Minimum, Objective, Stop};
@@ -67,6 +68,8 @@ pub(crate) const USUAL_PRODUCTS: f64 = 20.0;
 const FIRST_CHANGE: f64 = 0.25;
 /// The damping at a radius of 1.
 const DAMPING: f64 = 1e-2;
+/// Dampings that are tried in a step, each four times the one before.
+const MOST_TRIES: usize = 64;
 /// What is added to the diagonal of a damped Hessian, relative to the mean of the metric's.
 const TINY: f64 = 1e-9;
 
@@ -206,6 +209,9 @@ impl Formed {
 impl<L: Curved> DampedSystem<L> for Formed {
     fn update(&mut self, loss: &L, point: &L::Point, _: &[f64]) -> Result<(), Error> {
         self.hessian = loss.hessian(point);
+        if !is_finite(self.hessian.as_ref()) {
+            return Err(Error::NonFiniteMatrix { what: "the Hessian in X" });
+        }
         // Damping is meant in the unit of the loss itself.
         self.unit = (-loss.log_unit(point)).exp().clamp(f64::MIN_POSITIVE, f64::MAX);
         Ok(())
@@ -217,14 +223,16 @@ impl<L: Curved> DampedSystem<L> for Formed {
         let largest = |a: &Mat<f64>| (0..d).map(|j| a[(j, j)].abs()).fold(0.0, f64::max);
         let ratio = (largest(&self.hessian) / largest(&self.metric).max(f64::MIN_POSITIVE)).clamp(f64::MIN_POSITIVE, f64::MAX);
         let mut of_metric = damping * self.unit;
+        let mut tries = 0;
         loop {
+            tries += 1;
             // Above the rounding of the damping, too: the metric may be singular.
             let of_identity = self.tiny * self.unit.min(1.0).max(ratio.min(1.0)).max(of_metric);
             let damped =
                 Mat::from_fn(d, d, |i, j| self.hessian[(i, j)] + of_metric * self.metric[(i, j)] + if i == j { of_identity } else { 0.0 });
             match Cholesky::new("the damped Hessian", damped.as_ref()) {
                 Ok(factor) => return Ok(factor.solve(gradient)),
-                Err(error) if damping == 0.0 || of_metric > 1e12 * ratio.max(self.unit) => return Err(error),
+                Err(error) if damping == 0.0 || of_metric > 1e12 * ratio.max(self.unit) || tries > MOST_TRIES => return Err(error),
                 Err(_) => of_metric = (4.0 * of_metric).max(1e-6 * ratio),
             }
         }

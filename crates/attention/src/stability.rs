@@ -109,6 +109,9 @@ pub fn measure(before: &Attention<'_>, after: &Attention<'_>, scale: f64, mask: 
     let by_x = spectral(after.a1)? * spectral(after.a2)? * distance(before.x, after.x);
     let by_inputs = spectral(after.a1)? * distance(before.a2, after.a2) + spectral(before.a2)? * distance(before.a1, after.a1);
     let half_norm_product = (0.5 * scale * (by_x + spectral(before.x)? * by_inputs) + rounding) * up;
+    if !half_norm_product.is_finite() {
+        return Err(crate::layer::overflow());
+    }
     let certificate = certificate(map_change, half_logit_change, half_norm_product);
     Ok(Stability { map_change, logit_change, half_logit_change, half_norm_product, certificate })
 }

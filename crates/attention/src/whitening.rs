@@ -9,8 +9,8 @@ use certus_numeric::Array;
 use crate::bilinear::{Bilinear, Inputs};
 use crate::scores::{Scores, product};
 
-/// Singular values of the inputs below this much of the largest are no directions.
-const UNSEEN: f64 = 1e-10;
+/// Eigenvalues of a Gram matrix below this much of the largest are no directions: singular values of a millionth.
+const UNSEEN: f64 = 1e-12;
 
 /// New coordinates of the queries or the keys: `A' = A T`, so that the Gram matrix of all is the identity.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Whitener {
         let d = gram.nrows();
         let eigen = symmetric_eigen(gram.as_ref())?;
         let largest = eigen.values.last().copied().unwrap_or(0.0);
-        let kept = (0..d).filter(|&k| eigen.values[k] > UNSEEN * UNSEEN * largest + d as f64 * f64::EPSILON * largest).collect::<Vec<_>>();
+        let kept = (0..d).filter(|&k| eigen.values[k] > UNSEEN * largest).collect::<Vec<_>>();
         let t = Mat::from_fn(d, kept.len(), |i, k| eigen.vectors[(i, kept[k])] / eigen.values[kept[k]].sqrt());
         let back = matmul(t.transpose(), gram.as_ref());
         Ok(Whitener { t, back, dropped: kept.len() < d })

@@ -1,6 +1,6 @@
 //! What stands on the fits: stability, recovery, absorption, hold-outs, and what a head is worth.
 
-use certus_attention::absorb::{HeadWeights, Into, Rotary, absorb};
+use certus_attention::absorb::{HeadWeights, Rotary, Side, absorb};
 use certus_attention::layer::{Accumulator, Head, Params, Problem, Sequence, Solver};
 use certus_attention::merge::merge_heads;
 use certus_attention::recover::{Projections, Recovery, output, round_columns};
@@ -124,7 +124,7 @@ fn absorbed_weights_give_the_same_and_rotations_refuse() {
         times(&problem.outputs(fit.unwrap_or(&identity)).unwrap().remove(0), &head.wo)
     };
     let expected = give(&head, Some(&fit));
-    for into in [Into::Query, Into::Key] {
+    for into in [Side::Query, Side::Key] {
         let found = give(&absorb(&head, &fit, into, Rotary::None).unwrap(), None);
         assert!(found.as_slice().iter().zip(expected.as_slice()).all(|(a, b)| (a - b).abs() < 1e-12));
         for rotary in [Rotary::Neighbours, Rotary::Halves] {
@@ -135,10 +135,10 @@ fn absorbed_weights_give_the_same_and_rotations_refuse() {
     // Scaled rotations of the pairs (0, 2) and (1, 3) commute with the one, and not with the other.
     let pairs = Array::matrix(4, 4, vec![2.0, 0.0, 1.0, 0.0, 0.0, 3.0, 0.0, -1.0, -1.0, 0.0, 2.0, 0.0, 0.0, 1.0, 0.0, 3.0]).unwrap();
     let fit = Params { x: pairs, y: Array::identity(4) };
-    assert!(absorb(&head, &fit, Into::Query, Rotary::Halves).is_ok());
-    assert_eq!(absorb(&head, &fit, Into::Query, Rotary::Neighbours).unwrap_err().kind(), "NotAbsorbable");
+    assert!(absorb(&head, &fit, Side::Query, Rotary::Halves).is_ok());
+    assert_eq!(absorb(&head, &fit, Side::Query, Rotary::Neighbours).unwrap_err().kind(), "NotAbsorbable");
     let narrow = Params { x: Array::identity(3), y: Array::identity(4) };
-    assert_eq!(absorb(&head, &narrow, Into::Query, Rotary::None).unwrap_err().kind(), "DimensionMismatch");
+    assert_eq!(absorb(&head, &narrow, Side::Query, Rotary::None).unwrap_err().kind(), "DimensionMismatch");
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
-    /// From the evaluation of one shard; only one of them should have the regularisers.
+    /// From the evaluation of one shard. Each shard has its own part of the logit regularisers, which are sums over sequences; only one of
+    /// them should have the ridges. All are evaluated at the same point.
     ///
     /// # Errors
     /// As [`Evaluation::hessian`].

@@ -7,6 +7,8 @@ use certus_numeric::sum::norm2;
 use super::pass::{Curvature, Point};
 use super::problem::Problem;
 use crate::Certify;
+use crate::bilinear::Bilinear;
+use crate::blocks::add;
 use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, lipschitz_of_heads};
 use crate::kantorovich::{Kantorovich, Local};
 use crate::whitening::Whitening;
@@ -133,11 +135,18 @@ impl Problem<'_> {
             if self.scores.ridge > 0.0 {
                 whitening.add_ridge(&mut hessian, self.scores.ridge);
             }
-            Kantorovich::test(&at, &hessian, &white.scores.metric(), &gradient)?
+            // The data's part of the gradient in the new coordinates from the start: taken there afterwards, its rounding would grow.
+            let mut gradient = whitening.gradient(&self.scores.pull(&self.scores.shift(&point.x)));
+            let metric = white.scores.metric();
+            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores }, ..white };
+            add(&mut gradient, &plain.gradient_x(&seen_from));
+            Kantorovich::test(&at, &hessian, &metric, &gradient)?
         } else {
             Kantorovich::estimate(&at, &gradient)?
         };
         found.directions_left_out = whitening.leaves_out();
+        // Maps that were not kept are computed anew in the new coordinates, whose rounding is not bounded.
+        found.estimated |= point.maps.is_none();
         Ok(Some(found.in_unit(0.0)))
     }
 
@@ -153,8 +162,8 @@ impl Problem<'_> {
         (squares.sqrt() * UP, largest * UP)
     }
 
-    /// Bounds of the rounding of the gradient in X and of the Hessian in X in the new coordinates, in norm: the sums of the sizes of all
-    /// terms, over the heads, whose queries and keys there are given for each sequence.
+    /// Bounds of the rounding of the gradient in X and of the Hessian in X, both computed in the new coordinates, in norm: the sums of the
+    /// sizes of all terms, over the heads, whose queries and keys there are given for each sequence.
     fn rounding(&self, point: &Point, bounds: &[RowBounds], heads: &[Vec<(Array, Array)>]) -> (f64, f64) {
         let y = norm2(&point.y);
         let (mut of_gradient, mut of_hessian, mut longest) = (0.0, 0.0, 0);

@@ -226,14 +226,16 @@ impl BlockHessian {
         })
     }
 
-    /// The Schur complement in X: the curvature of the loss at the best Y, from the inverse of the lower factor of `yy`.
-    pub(crate) fn reduced(&self, inverse_lower: &Mat<f64>, dv: usize) -> Mat<f64> {
-        let (of_x, d3) = (self.xx.nrows(), self.yy.nrows());
-        let of_y = d3 * dv;
-        let mut w = vec![0.0; of_x * of_y];
-        let solve = |(w, xy): (&mut [f64], &[f64])| product(w, Destination::Replace, 1.0, inverse_lower.as_ref(), rows_of(xy, d3, dv));
-        w.par_chunks_mut(of_y).zip(self.xy.par_chunks(of_y)).for_each(solve);
-        let mut reduced = gram(rows_of(&w, of_x, of_y).transpose());
+    /// The Schur complement in X: the curvature of the loss at the best Y, from K with `Kᵀ K` the inverse of `yy`.
+    pub(crate) fn reduced(&self, half_inverse: &Mat<f64>, dv: usize) -> Mat<f64> {
+        let (of_x, d3, rank) = (self.xx.nrows(), self.yy.nrows(), half_inverse.nrows());
+        if rank == 0 {
+            return self.xx.clone();
+        }
+        let mut w = vec![0.0; of_x * rank * dv];
+        let solve = |(w, xy): (&mut [f64], &[f64])| product(w, Destination::Replace, 1.0, half_inverse.as_ref(), rows_of(xy, d3, dv));
+        w.par_chunks_mut(rank * dv).zip(self.xy.par_chunks(d3 * dv)).for_each(solve);
+        let mut reduced = gram(rows_of(&w, of_x, rank * dv).transpose());
         for j in 0..of_x {
             for i in 0..of_x {
                 reduced[(i, j)] = self.xx[(i, j)] - reduced[(i, j)];

@@ -1,7 +1,6 @@
 //! The loss as a function to be minimised: of X with the best Y for it, of X alone, or of both.
 
 use certus_linalg::Mat;
-use certus_linalg::factor::Cholesky;
 use certus_newton::Objective;
 use certus_numeric::ScaledValue;
 use certus_numeric::sum::norm2;
@@ -80,11 +79,10 @@ impl Curved for Loss<'_, '_> {
     }
 
     fn hessian(&self, point: &Point) -> Mat<f64> {
-        let reduced = point.values.is_some();
-        let blocks = self.problem.block_hessian(point, Curvature::Exact, reduced);
-        match Cholesky::new("the curvature in Y", blocks.yy.as_ref()) {
-            Ok(factor) if reduced => blocks.reduced(&factor.inverse_lower(), self.problem.dv),
-            _ => blocks.xx,
+        let blocks = self.problem.block_hessian(point, Curvature::Exact, point.values.is_some());
+        match &point.values {
+            Some(values) => blocks.reduced(&values.half_inverse(), self.problem.dv),
+            None => blocks.xx,
         }
     }
 

@@ -147,6 +147,11 @@ impl Solver {
         if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && problem.scores.heads > 1 {
             return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
         }
+        let bytes = problem.hessian_bytes(self.method != Method::Sketched);
+        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && bytes > self.max_bytes as f64 {
+            let limit = format!("{} bytes: use krylov, or a larger max_bytes", self.max_bytes);
+            return Err(InputError::too_large("the Hessian", format!("{bytes:.2e} bytes"), limit).into());
+        }
         let start = self.start.clone().unwrap_or_else(|| problem.reference());
         problem.require(&start, ["x0", "y0"])?;
         Ok(start)
@@ -190,7 +195,7 @@ impl Solver {
             + n * d1 * d2 * (0.25 * d1 * d2 + reduced * d3 * dv)
             + of_x * of_x * (reduced * 0.5 * of_y + of_x / 6.0);
         let product = entries * (2.0 * d2 + d3 + 3.0 * dv + reduced * (d2 + d3)) + n * (6.0 * d1 * d2 + 6.0 * d3 * dv) + of_x * (d1 + d2);
-        let bytes = 8.0 * (4.0 * of_x * of_x + 3.0 * reduced * of_x * of_y);
+        let bytes = problem.hessian_bytes(over == Over::Scores);
         if scores.heads == 1 && bytes <= self.max_bytes as f64 && formed < USUAL_PRODUCTS * product {
             Method::DenseNewton
         } else {
@@ -214,7 +219,7 @@ impl Solver {
         facts.targets = problem.queries() * problem.dv;
         facts.gradient = (norm2(&problem.gradient_x(&point)), norm2(&problem.gradient_y(&point)));
         facts.values_singular = point.values.as_ref().is_some_and(|values| values.is_singular());
-        facts.kantorovich = problem.kantorovich(&point, self.certify)?;
+        facts.kantorovich = problem.kantorovich(&point, self.certify).unwrap_or(None);
         facts.largest_norm = problem.largest_norm(&point, facts.largest_norm);
         if self.certify == Certify::Full && problem.scores.heads == 1 {
             // What is enough everywhere is enough here: where rows hardly move, beta is rounding.
@@ -235,6 +240,12 @@ impl Solver {
 }
 
 impl Problem<'_> {
+    /// What matrices of the Hessian take, in bytes, about.
+    fn hessian_bytes(&self, reduced: bool) -> f64 {
+        let (of_x, of_y) = (self.scores.of_x() as f64, self.of_y() as f64);
+        8.0 * (4.0 * of_x * of_x + 3.0 * f64::from(reduced) * of_x * of_y)
+    }
+
     /// What may be believed of a point, whoever found it.
     ///
     /// # Errors

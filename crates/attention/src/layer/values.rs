@@ -56,6 +56,22 @@ impl ValuesSystem {
         }
     }
 
+    /// K with `Kᵀ K` the inverse (of minimum norm, where the matrix is singular).
+    pub(crate) fn half_inverse(&self) -> Mat<f64> {
+        match self {
+            ValuesSystem::Factor(factor, scales) => {
+                let lower = factor.inverse_lower();
+                Mat::from_fn(scales.len(), scales.len(), |i, j| lower[(i, j)] * scales[j])
+            }
+            ValuesSystem::Pseudo(eigen) => {
+                let width = eigen.values.len();
+                let largest = eigen.values.last().copied().unwrap_or(0.0);
+                let kept = (0..width).filter(|&k| eigen.values[k] > CLEAR * width as f64 * largest).collect::<Vec<_>>();
+                Mat::from_fn(kept.len(), width, |k, j| eigen.vectors[(j, kept[k])] / eigen.values[kept[k]].sqrt())
+            }
+        }
+    }
+
     pub(crate) fn is_singular(&self) -> bool {
         matches!(self, ValuesSystem::Pseudo(_))
     }

@@ -6,6 +6,8 @@ use certus_numeric::sum::{dot, norm2};
 use super::pass::Point;
 use super::problem::{Form, Problem};
 use crate::Certify;
+use crate::bilinear::Bilinear;
+use crate::blocks::add;
 use crate::bounds::{CROSS_ENTROPY, GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, row_beta};
 use crate::kantorovich::{Kantorovich, Local};
 use crate::whitening::Whitening;
@@ -100,7 +102,9 @@ impl Problem<'_> {
                 let largest = (0..f.len()).map(of_key).fold(0.0, f64::max);
                 let top = f.iter().copied().fold(0.0, f64::max);
                 let norm = (1.0 + (m * square).sqrt()).powi(2);
-                weight * (2.0 * largest + 6.0 * grown * grown * norm * top * top)
+                let bound = weight * (2.0 * largest + 6.0 * grown * grown * norm * top * top);
+                // A weight of zero times what overflows bounds nothing.
+                if grown.is_finite() && bound.is_finite() { bound } else { f64::INFINITY }
             }
         }
     }
@@ -155,11 +159,18 @@ impl Problem<'_> {
             if self.scores.ridge > 0.0 {
                 whitening.add_ridge(&mut hessian, self.scores.ridge * (-point.log_unit).exp());
             }
-            Kantorovich::test(&at, &hessian, &white.scores.metric(), &gradient)?
+            // The data's part of the gradient in the new coordinates from the start: taken there afterwards, its rounding would grow.
+            let mut gradient = whitening.gradient(&self.pull(point, &self.scores.shift(&point.x)));
+            let metric = white.scores.metric();
+            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores }, ..white };
+            add(&mut gradient, &plain.gradient(&seen_from));
+            Kantorovich::test(&at, &hessian, &metric, &gradient)?
         } else {
             Kantorovich::estimate(&at, &gradient)?
         };
         found.directions_left_out = whitening.leaves_out();
+        // Maps that were not kept are computed anew in the new coordinates, whose rounding is not bounded.
+        found.estimated |= point.maps.is_none();
         Ok(Some(found.in_unit(point.log_unit)))
     }
 
@@ -197,7 +208,8 @@ impl Problem<'_> {
             let weight = if self.form == Form::Rescaled { point.weights[s][i] } else { 1.0 };
             let terms = f.iter().zip(b).map(|(f, b)| f + b.abs()).sum::<f64>() + self.squares[s][i];
             let slopes = p.iter().map(|p| p.abs()).sum::<f64>();
-            of_gradient += scores.scale * query * keys[s] * 2.0 * weight * (slopes + terms * (1.0 + terms));
+            let slope = 2.0 * weight * (slopes + terms * (1.0 + terms));
+            of_gradient += scores.scale * query * keys[s] * slope;
             of_hessian += (scores.scale * query * keys[s]).powi(2) * 2.0 * weight * (4.0 + slopes + terms * (4.0 + terms));
         });
         let steps = (scores.queries() + longest + scores.d1 + scores.d2 + 64) as f64;

@@ -76,7 +76,9 @@ impl Curved for Loss<'_, '_> {
         }
         let at = drawn.point(&point.x, true).ok_or_else(overflow)?;
         let mut hessian = drawn.hessian(&at);
-        add_regulariser(&mut hessian, &problem.scores, (-point.log_unit).exp());
+        if problem.is_regularised() {
+            add_regulariser(&mut hessian, &problem.scores, (-point.log_unit).exp());
+        }
         Ok(hessian)
     }
 }

@@ -180,7 +180,7 @@ impl Problem<'_> {
     }
 
     /// The regulariser's part of the gradient, in the unit of the point, for `X - X0`.
-    fn pull(&self, point: &Point, shift: &[f64]) -> Vec<f64> {
+    pub(crate) fn pull(&self, point: &Point, shift: &[f64]) -> Vec<f64> {
         let mut pull = self.scores.pull(shift);
         if point.log_unit != 0.0 && self.is_regularised() {
             let unit = (-point.log_unit).exp();

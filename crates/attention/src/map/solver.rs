@@ -131,6 +131,12 @@ impl Solver {
         if problem.form == Form::Rescaled && !problem.is_regularised() && problem.scores.shifts()? {
             return Err(Error::UnboundedRescaled);
         }
+        let of_x = problem.scores.of_x() as f64;
+        let bytes = 8.0 * 4.0 * of_x * of_x;
+        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && bytes > self.max_bytes as f64 {
+            let limit = format!("{} bytes: use krylov, or a larger max_bytes", self.max_bytes);
+            return Err(InputError::too_large("the Hessian", format!("{bytes:.2e} bytes"), limit).into());
+        }
         let mut start = self.start.clone().unwrap_or_else(|| problem.reference());
         require_shape(&start, "x0", &problem.scores.shape())?;
         let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
@@ -205,7 +211,7 @@ impl Solver {
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
-        facts.kantorovich = problem.kantorovich(point, self.certify)?;
+        facts.kantorovich = problem.kantorovich(point, self.certify).unwrap_or(None);
         facts.largest_norm = problem.largest_norm(point);
         if self.certify == Certify::Full {
             // What is enough everywhere is enough here.

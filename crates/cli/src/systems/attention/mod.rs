@@ -70,13 +70,15 @@ fn finish(report: Report, facts: &Facts, warnings: &[String]) -> Report {
         .metric("kantorovich_h", found.and_then(|k| k.h))
         .metric("method", facts.method.name())
         .warnings(warnings);
-    match found.and_then(|k| Some((k.logit_radius?, k.gap))) {
-        Some((radius, Some(gap))) => {
-            report.note(format!("Proven, Y held fixed: a local minimum lies within {radius:.3e} in the logits, at most {gap:.3e} below."))
-        }
-        Some((radius, None)) => report.note(format!("Proven, Y held fixed: a stationary point lies within {radius:.3e} in the logits.")),
-        None => report.note("Nothing is proven of this point."),
-    }
+    let Some((test, radius)) = found.and_then(|k| Some((k, k.logit_radius?))) else {
+        return report.note("Nothing is known of a minimum near this point.");
+    };
+    let how = if test.estimated || test.directions_left_out { "Estimated" } else { "Proven" };
+    let given = if facts.has_values { ", Y held fixed" } else { "" };
+    report.note(match test.gap {
+        Some(gap) => format!("{how}{given}: a local minimum lies within {radius:.3e} in the logits, at most {gap:.3e} below."),
+        None => format!("{how}{given}: a stationary point lies within {radius:.3e} in the logits."),
+    })
 }
 
 impl Explain for certus_attention::Error {
