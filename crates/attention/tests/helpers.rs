@@ -2,10 +2,12 @@
 
 use certus_attention::absorb::{HeadWeights, Rotary, Side, absorb};
 use certus_attention::layer::{Accumulator, Head, Params, Problem, Sequence, Solver};
+use certus_attention::map::{self, Form};
 use certus_attention::merge::merge_heads;
 use certus_attention::recover::{Projections, Recovery, output, round_columns};
 use certus_attention::stability::{Attention, measure};
-use certus_attention::{Error, Mask, Method, Split};
+use certus_attention::{Certify, Error, Mask, Method, Split};
+use certus_contract::Verdict;
 use certus_linalg::product::matmul;
 use certus_linalg::view::{to_array, view};
 use certus_numeric::Array;
@@ -221,4 +223,70 @@ fn the_plain_iteration_converges_from_where_it_is_proven_to() {
     let far = Params { x: plus(&best.params.x, 30.0, &matrix(8, 3, 3)), y: best.params.y.clone() };
     let lost = solver.with_method(Method::Plain).with_start(far).solve(&problem).unwrap();
     assert!(lost.loss.is_finite() && (lost.status.reached() || lost.loss >= best.loss * (1.0 - 1e-12)));
+}
+
+fn column(values: &[f64]) -> Array {
+    Array::matrix(values.len(), 1, values.to_vec()).unwrap()
+}
+
+/// A Hessian that overflows where loss and gradient do not.
+#[test]
+fn an_overflowing_hessian_is_no_endless_step() {
+    let (a1, a2, a3) = (column(&[1e-10, -1e-10]), column(&[0.0, 1e10]), column(&[0.0, 1.0]));
+    let target = column(&[1e150, 1e150 * (1.0 + 1e-13)]);
+    let problem = Problem::new(vec![Sequence::new(&a1, &a2, &a3, &target)]).unwrap();
+    for method in [Method::Auto, Method::DenseNewton, Method::Plain, Method::Krylov] {
+        match Solver::default().with_method(method).solve(&problem) {
+            Ok(fit) => assert!(fit.loss.is_finite(), "{method:?}"),
+            Err(error) => assert!(!error.kind().is_empty(), "{method:?}"),
+        }
+    }
+}
+
+/// The metric of two sequences may be singular though the sums of their Gram matrices are not.
+#[test]
+fn a_singular_metric_of_several_sequences_violates_nothing() {
+    let rows = |values: &[[f64; 2]]| Array::from_fn(values.len(), 2, |i, j| values[i][j]);
+    let [a1, a2] = [rows(&[[1.0, 0.0], [2.0, 0.0]]), rows(&[[1.0, 0.0], [-1.0, 0.0]])];
+    let [b1, b2] = [rows(&[[0.0, 1.0], [0.0, 2.0]]), rows(&[[0.0, 1.0], [0.0, -1.0]])];
+    let target = Array::from_fn(2, 2, |_, _| 0.5);
+    for form in [Form::CrossEntropy, Form::Normalised] {
+        let sequences = vec![map::Sequence::new(&a1, &a2, &target), map::Sequence::new(&b1, &b2, &target)];
+        let problem = map::Problem::new(sequences, form).unwrap().with_logit_reg(0.1).unwrap();
+        for certify in [Certify::Cheap, Certify::Full] {
+            let certificate = problem.certify(&matrix(1, 2, 2), certify).unwrap().certificate;
+            assert!(certificate.verdict() != Verdict::Violated, "{certificate}");
+        }
+    }
+}
+
+#[test]
+fn what_takes_too_much_memory_or_does_not_fit_is_refused() {
+    let (a1, a2, a3, b) = (matrix(1, 5, 40), matrix(2, 6, 40), matrix(3, 6, 3), matrix(4, 5, 3));
+    let problem = Problem::new(vec![Sequence::new(&a1, &a2, &a3, &b)]).unwrap();
+    for method in [Method::DenseNewton, Method::Sketched, Method::Plain] {
+        let error = Solver { max_bytes: 1 << 20, method, ..Solver::default() }.solve(&problem).unwrap_err();
+        assert_eq!(error.kind(), "TooLarge", "{method:?}");
+    }
+    assert!(Solver { max_bytes: 1 << 20, ..Solver::default() }.solve(&problem).is_ok());
+    let (q, short) = (matrix(1, 4, 2), matrix(2, 3, 2));
+    let (first, second) = (Projections { q: &q, k: &q, v: &q }, Projections { q: &q, k: &short, v: &short });
+    let error = merge_heads(&first, &second, 1.0, Mask::None, (0.1, 0.1), &Solver::default()).unwrap_err();
+    assert_eq!(error.kind(), "DimensionMismatch");
+    let head = HeadWeights { wq: matrix(1, 3, 2), bq: vec![0.0; 2], wk: matrix(2, 3, 2), bk: vec![0.0; 2], wo: matrix(3, 2, 3) };
+    let nan = Params { x: Array::from_fn(2, 2, |_, _| f64::NAN), y: Array::identity(2) };
+    assert_eq!(absorb(&head, &nan, Side::Key, Rotary::Halves).unwrap_err().kind(), "NonFinite");
+}
+
+/// The gap that is measured is what the loss falls by.
+#[test]
+fn the_measured_gap_is_that_of_the_loss() {
+    let (a1, a2, a3, b) = (matrix(1, 30, 3), matrix(2, 12, 3), matrix(3, 12, 2), matrix(4, 30, 2));
+    let problem = Problem::new(vec![Sequence::new(&a1, &a2, &a3, &b)]).unwrap().with_logit_reg(0.3, 0.3).unwrap();
+    let best = Solver::default().with_gradient_tolerance(1e-12).solve(&problem).unwrap();
+    let moved = Params { x: plus(&best.params.x, 1e-4, &matrix(7, 3, 3)), y: best.params.y.clone() };
+    let below = Solver::default().with_gradient_tolerance(1e-13).with_start(moved.clone()).fit_scores(&problem).unwrap();
+    let found = problem.certify(&moved, Certify::Full).unwrap();
+    let (test, gap) = (found.facts.kantorovich.unwrap(), found.loss - below.loss);
+    assert!((test.loss_gap.unwrap() / gap - 1.0).abs() < 1e-3 && test.gap.unwrap() >= gap, "{test:?} {gap:e}");
 }
