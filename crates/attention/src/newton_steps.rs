@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use certus_contract::Event;
+use certus_contract::{Event, InputError};
 use certus_linalg::factor::Cholesky;
 use certus_linalg::product::matvec;
 use certus_linalg::view::is_finite;
@@ -45,6 +45,21 @@ impl Method {
             Method::Lbfgs => "lbfgs",
         }
     }
+}
+
+/// The options that both kinds of problems have: `bytes` is what the method's matrices would take.
+pub(crate) fn validate(tolerance: f64, max_iterations: usize, method: Method, bytes: f64, max_bytes: usize) -> Result<(), InputError> {
+    if !(tolerance > 0.0 && tolerance < 1.0) {
+        return Err(InputError::parameter("gtol", tolerance, "above 0 and below 1"));
+    }
+    if max_iterations == 0 {
+        return Err(InputError::parameter("max-iter", 0, "at least 1"));
+    }
+    if matches!(method, Method::DenseNewton | Method::Sketched | Method::Plain) && bytes > max_bytes as f64 {
+        let limit = format!("{max_bytes} bytes: use krylov, or a larger max_bytes");
+        return Err(InputError::too_large("the Hessian", format!("{bytes:.2e} bytes"), limit));
+    }
+    Ok(())
 }
 
 /// A loss of X with a Hessian.

@@ -13,7 +13,7 @@ use super::pass::Point;
 use super::problem::{Params, Problem};
 use crate::certificate::certificate;
 use crate::facts::{Course, Facts};
-use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise};
+use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, validate};
 use crate::warning::warnings;
 use crate::{Certify, Error};
 
@@ -102,7 +102,8 @@ impl Solver {
     /// than 128 MB.
     ///
     /// # Errors
-    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `InvalidParameter` where the loss is not finite.
+    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `InvalidParameter` where the loss is not finite;
+    /// `TooLarge` where the method's matrices need more than `max_bytes`.
     pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
         self.solve_with(problem, ignore_events)
     }
@@ -138,19 +139,10 @@ impl Solver {
     }
 
     fn start_of(&self, problem: &Problem<'_>) -> Result<Params, Error> {
-        if !(self.gradient_tolerance > 0.0 && self.gradient_tolerance < 1.0) {
-            return Err(InputError::parameter("gtol", self.gradient_tolerance, "above 0 and below 1").into());
-        }
-        if self.max_iterations == 0 {
-            return Err(InputError::parameter("max-iter", 0, "at least 1").into());
-        }
+        let bytes = problem.hessian_bytes(self.method != Method::Sketched);
+        validate(self.gradient_tolerance, self.max_iterations, self.method, bytes, self.max_bytes)?;
         if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && problem.scores.heads > 1 {
             return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
-        }
-        let bytes = problem.hessian_bytes(self.method != Method::Sketched);
-        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && bytes > self.max_bytes as f64 {
-            let limit = format!("{} bytes: use krylov, or a larger max_bytes", self.max_bytes);
-            return Err(InputError::too_large("the Hessian", format!("{bytes:.2e} bytes"), limit).into());
         }
         let start = self.start.clone().unwrap_or_else(|| problem.reference());
         problem.require(&start, ["x0", "y0"])?;

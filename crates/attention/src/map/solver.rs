@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
+use certus_contract::{Certificate, Event, Status, ignore_events};
 use certus_newton::{Minimiser, Minimum, Stop};
 use certus_numeric::sum::norm2;
 use certus_numeric::{Array, ScaledValue, Seed};
@@ -14,7 +14,7 @@ use crate::bilinear::{require_shape, shaped_array};
 use crate::certificate::certificate;
 use crate::facts::{Course, Facts};
 use crate::layer::overflow;
-use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise};
+use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, validate};
 use crate::warning::warnings;
 use crate::{Certify, Error};
 
@@ -112,7 +112,7 @@ impl Solver {
     /// 2 n m d2. Memory: the inputs, and the maps where they are no more than 128 MB.
     ///
     /// # Errors
-    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `UnboundedRescaled`; `NotStochastic` for a convex start.
+    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `TooLarge`; `UnboundedRescaled`; `NotStochastic` for a convex start.
     pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
         self.solve_with(problem, ignore_events)
     }
@@ -122,20 +122,10 @@ impl Solver {
     /// # Errors
     /// As [`Solver::solve`].
     pub fn solve_with(&self, problem: &Problem<'_>, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
-        if !(self.gradient_tolerance > 0.0 && self.gradient_tolerance < 1.0) {
-            return Err(InputError::parameter("gtol", self.gradient_tolerance, "above 0 and below 1").into());
-        }
-        if self.max_iterations == 0 {
-            return Err(InputError::parameter("max-iter", 0, "at least 1").into());
-        }
+        let of_x = problem.scores.of_x() as f64;
+        validate(self.gradient_tolerance, self.max_iterations, self.method, 32.0 * of_x * of_x, self.max_bytes)?;
         if problem.form == Form::Rescaled && !problem.is_regularised() && problem.scores.shifts()? {
             return Err(Error::UnboundedRescaled);
-        }
-        let of_x = problem.scores.of_x() as f64;
-        let bytes = 8.0 * 4.0 * of_x * of_x;
-        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && bytes > self.max_bytes as f64 {
-            let limit = format!("{} bytes: use krylov, or a larger max_bytes", self.max_bytes);
-            return Err(InputError::too_large("the Hessian", format!("{bytes:.2e} bytes"), limit).into());
         }
         let mut start = self.start.clone().unwrap_or_else(|| problem.reference());
         require_shape(&start, "x0", &problem.scores.shape())?;
