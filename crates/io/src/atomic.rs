@@ -27,6 +27,14 @@ impl AtomicFile {
     /// # Errors
     /// `Io` if the folder does not exist or cannot be written to, or if `path` is a folder or a device.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Self::with_buffer(path, 128 << 10)
+    }
+
+    /// As [`AtomicFile::create`], with a buffer of this many bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_buffer(path: impl AsRef<Path>, bytes: usize) -> Result<Self> {
         let given = path.as_ref();
         let refuse = |why: &str| Err(Error::writing(given, io::Error::new(io::ErrorKind::InvalidInput, why)));
         let target = fs::canonicalize(given).unwrap_or_else(|_| given.to_owned());
@@ -53,7 +61,7 @@ impl AtomicFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("its folder does not exist"),
             Err(error) => return Err(Error::writing(given, error.kind().into())),
         };
-        let writer = BufWriter::with_capacity(128 << 10, file);
+        let writer = BufWriter::with_capacity(bytes, file);
         Ok(AtomicFile { path: given.to_owned(), target, writer })
     }
 

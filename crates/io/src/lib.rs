@@ -75,7 +75,7 @@ pub use error::{Error, Result};
 pub use matrix::{Matrix, Tensor};
 pub use mtx::{read_mtx, write_mtx};
 pub use npy::header::NpyHeader;
-pub use npy::rows::NpyRows;
+pub use npy::rows::{NpyLocation, NpyRows};
 pub use npy::write::{NpyWriter, write_npy};
 pub use npz::{Npz, NpzWriter};
 pub use num_complex::Complex;

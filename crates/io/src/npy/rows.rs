@@ -170,3 +170,44 @@ impl NpyRows {
         })
     }
 }
+
+/// Where the entries of an `.npy` file lie: for readers of their own, at any place and from any thread.
+///
+/// ```
+/// use certus_io::NpyLocation;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("a.npy");
+/// certus_io::write_npy(&path, &certus_numeric::Array::identity(2))?;
+/// let found = NpyLocation::of(&path)?;
+/// assert_eq!((found.header.shape, found.start), (vec![2, 2], 128));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct NpyLocation {
+    /// Type, shape and order.
+    pub header: NpyHeader,
+    /// The byte of the file where the first entry begins.
+    pub start: u64,
+}
+
+impl NpyLocation {
+    /// Reads the header of an `.npy` file; a file that is shorter than its header says is refused.
+    ///
+    /// # Errors
+    /// As [`NpyRows::open`], Fortran order and strings excepted.
+    pub fn of(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        let source = Source::file(path.as_ref());
+        if source.format()? != Format::Npy {
+            return Err(Error::unsupported(source.label(), "another file", "an .npy file"));
+        }
+        let mut stream = source.open()?;
+        let label = source.label();
+        let header = NpyHeader::read(&label, &mut stream)?;
+        let (start, end) = (header.len, stream.len());
+        let available = end.saturating_sub(start);
+        if header.bytes() > available {
+            return Err(short(&label, header.bytes(), available));
+        }
+        Ok(NpyLocation { header, start })
+    }
+}

@@ -48,6 +48,8 @@ pub struct NpyWriter<T: Element> {
     shape: Vec<usize>,
     entries: usize,
     written: usize,
+    /// Entries encoded at a time.
+    chunk: usize,
     buffer: Vec<u8>,
     element: PhantomData<T>,
 }
@@ -58,11 +60,27 @@ impl<T: Element> NpyWriter<T> {
     /// # Errors
     /// `TooLarge` for a shape beyond the address space; `Io` if the folder cannot be written to.
     pub fn create(path: impl AsRef<Path>, shape: &[usize]) -> Result<Self> {
+        Self::with_buffer(path, shape, 128 << 10)
+    }
+
+    /// As [`NpyWriter::create`], with buffers of this many bytes in all, where memory is counted.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_buffer(path: impl AsRef<Path>, shape: &[usize], bytes: usize) -> Result<Self> {
         let path = path.as_ref();
         let entries = entries(&path.display().to_string(), shape, T::SIZE)?;
-        let mut file = AtomicFile::create(path)?;
+        let mut file = AtomicFile::with_buffer(path, bytes / 2)?;
         file.write_all(&encode(&descr(T::DTYPE), shape)).map_err(|error| Error::writing(path, error))?;
-        Ok(NpyWriter { file, shape: shape.to_vec(), entries, written: 0, buffer: Vec::new(), element: PhantomData })
+        Ok(NpyWriter {
+            file,
+            shape: shape.to_vec(),
+            entries,
+            written: 0,
+            chunk: (bytes / 2 / T::SIZE).clamp(1, CHUNK),
+            buffer: Vec::new(),
+            element: PhantomData,
+        })
     }
 
     /// Writes the next entries in C order: rows, or any part of them.
@@ -74,7 +92,9 @@ impl<T: Element> NpyWriter<T> {
         if written > self.entries {
             return Err(self.mismatch(written));
         }
-        write_values(&mut self.file, values, &mut self.buffer).map_err(|error| Error::writing(self.file.path(), error))?;
+        for part in values.chunks(self.chunk) {
+            write_values(&mut self.file, part, &mut self.buffer).map_err(|error| Error::writing(self.file.path(), error))?;
+        }
         self.written = written;
         Ok(())
     }

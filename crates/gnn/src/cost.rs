@@ -1,0 +1,345 @@
+//! What a recipe holds, moves and takes, from sizes alone.
+
+use std::collections::BTreeSet;
+
+use crate::features::FeatureStats;
+use crate::graph::GraphStats;
+use crate::steps::{Epilogue, From, Kind, Layout, PanelOut, Recipe, Step, Val};
+
+/// Speeds of the machine, for the planner's estimates: bytes and multiply-adds a second, of one thread where not said otherwise.
+///
+/// They are arguments, never measured here, so that a plan is the same wherever they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MachineModel {
+    /// Multiply-adds in f32 of one thread.
+    pub multiply_adds: f64,
+    /// Bandwidth of sequential reads, of all threads.
+    pub stream: f64,
+    /// Bandwidth of random reads that the second cache level holds.
+    pub gather_l2: f64,
+    /// Of those that the last cache level holds.
+    pub gather_l3: f64,
+    /// Of those that only main memory holds.
+    pub gather_memory: f64,
+    /// Bytes of the second cache level.
+    pub l2: u64,
+    /// Bytes of the last cache level.
+    pub l3: u64,
+    /// Bandwidth of the disk.
+    pub disk: f64,
+}
+
+impl Default for MachineModel {
+    /// A small server of the 2020s.
+    fn default() -> Self {
+        MachineModel {
+            multiply_adds: 20e9,
+            stream: 12e9,
+            gather_l2: 40e9,
+            gather_l3: 20e9,
+            gather_memory: 6e9,
+            l2: 512 << 10,
+            l3: 16 << 20,
+            disk: 0.5e9,
+        }
+    }
+}
+
+impl MachineModel {
+    fn gather(&self, bytes: f64) -> f64 {
+        if bytes <= self.l2 as f64 {
+            self.gather_l2
+        } else if bytes <= self.l3 as f64 {
+            self.gather_l3
+        } else {
+            self.gather_memory
+        }
+    }
+}
+
+/// Sizes that all costs of a run depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes<'a> {
+    pub(crate) graph: GraphStats,
+    pub(crate) features: FeatureStats,
+    pub(crate) machine: &'a MachineModel,
+    pub(crate) threads: usize,
+    pub(crate) s: usize,
+    pub(crate) spill: bool,
+}
+
+/// What a recipe needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Cost {
+    /// Panels in memory at most.
+    pub(crate) panels: u64,
+    /// Vectors of n numbers in memory at most.
+    pub(crate) vectors: u64,
+    /// Panels on disk at most.
+    pub(crate) slots: u64,
+    pub(crate) read: u64,
+    pub(crate) written: u64,
+    /// Numbers of scratch for each row of a block, of one thread, at most.
+    pub(crate) scratch: u64,
+    pub(crate) seconds: f64,
+    pub(crate) flops: f64,
+}
+
+/// The cost of one recipe. `rows_after(hops)`: how many rows are computed after so many aggregations.
+pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, rows_after: &dyn Fn(usize) -> u64) -> Cost {
+    let mut total = Cost::default();
+    let s = sizes.s as u64;
+    let panels = |value: Val| recipe.values[value].panels(sizes.s) as u64;
+    let mut held = vec![0u64; recipe.values.len()];
+    let mut live = 0;
+    if reads_input(recipe) {
+        held[0] = panels(0);
+        live = held[0];
+    }
+    let mut most_live = live;
+    for step in &recipe.steps {
+        for &value in &step.free_before {
+            live -= std::mem::take(&mut held[value]);
+        }
+        let taken = taken(step, recipe, sizes.s);
+        for &(value, count) in &taken.lasting {
+            held[value] += count;
+            live += count;
+        }
+        most_live = most_live.max(live + taken.spare);
+        for &value in &step.free_after {
+            live -= std::mem::take(&mut held[value]);
+        }
+        if let Kind::Replace { value, from, .. } = step.kind {
+            // The old panel goes, unless the value gains one.
+            let gained = u64::from(value != 0 && held[value] < panels(value));
+            live -= std::mem::take(&mut held[from]);
+            live += gained;
+            held[value] += gained;
+        }
+        let work = work(step, recipe, sizes, rows_after(step.hops), rows_after(step.hops.saturating_sub(usize::from(aggregates(step)))));
+        // Rows of one panel on their way from or to the disk.
+        let staging = if sizes.spill { s } else { 0 };
+        total.scratch = total.scratch.max(work.scratch + staging);
+        total.vectors = total.vectors.max(work.vectors);
+        total.flops += work.flops;
+        total.seconds += work.seconds;
+        total.read += work.feature_bytes;
+        total.seconds += work.feature_bytes as f64 / sizes.machine.disk;
+        if sizes.spill {
+            let (read, written) = (4 * s * work.panel_rows_read, 4 * s * work.panel_rows_written);
+            total.read += read;
+            total.written += written;
+            total.seconds += (read + written) as f64 / sizes.machine.disk;
+            total.panels = total.panels.max(work.loaded);
+        }
+    }
+    if sizes.spill {
+        total.slots = most_live;
+    } else {
+        total.panels = most_live;
+    }
+    total
+}
+
+/// Whether the layer's input is a value (and not features).
+pub(crate) fn reads_input(recipe: &Recipe) -> bool {
+    recipe.steps.iter().any(|step| match &step.kind {
+        Kind::Rows(outs) => outs.iter().any(|out| out.terms.iter().any(|term| term.from == From::Value(0)) || out.epilogue.skip == Some(0)),
+        Kind::Panels { src, .. } => *src == 0,
+        _ => false,
+    })
+}
+
+fn aggregates(step: &Step) -> bool {
+    match &step.kind {
+        Kind::Panels { operator, .. } => !operator.no_edges,
+        Kind::Attend { .. } | Kind::AttendPairs { .. } => true,
+        Kind::Rows(outs) => outs.iter().any(|out| out.terms.iter().any(|term| term.over_edges.is_some())),
+        _ => false,
+    }
+}
+
+/// Panels that a step takes from the pool.
+struct Taken {
+    /// For values, which keep them.
+    lasting: Vec<(Val, u64)>,
+    /// One at a time, given back for the old panel.
+    spare: u64,
+}
+
+fn taken(step: &Step, recipe: &Recipe, s: usize) -> Taken {
+    let panels = |value: Val| recipe.values[value].panels(s) as u64;
+    let none = Taken { lasting: Vec::new(), spare: 0 };
+    let by_panels = |out: &PanelOut, count: u64| match *out {
+        PanelOut::Rotate => Taken { lasting: Vec::new(), spare: 1 },
+        PanelOut::Into(..) => Taken { lasting: Vec::new(), spare: 0 },
+        PanelOut::Fresh(value, _) => Taken { lasting: vec![(value, count)], spare: 0 },
+    };
+    match &step.kind {
+        Kind::Rows(outs) => Taken { lasting: outs.iter().map(|out| (out.out, panels(out.out))).collect(), spare: 0 },
+        Kind::Panels { panels, out, .. } => by_panels(out, panels.len() as u64),
+        Kind::Attend { z, out, .. } => {
+            let layout = recipe.values[*z];
+            by_panels(out, layout.width.div_ceil(s) as u64)
+        }
+        Kind::AttendPairs { left, out, .. } => by_panels(out, panels(*left)),
+        Kind::Scores { .. } | Kind::Replace { .. } => none,
+    }
+}
+
+/// What one step moves and computes.
+#[derive(Default)]
+struct Work {
+    /// Rows of panels (s numbers each) read from and written to the store of values.
+    panel_rows_read: u64,
+    panel_rows_written: u64,
+    feature_bytes: u64,
+    /// Panels of sources in memory, where values are on disk.
+    loaded: u64,
+    vectors: u64,
+    scratch: u64,
+    flops: f64,
+    seconds: f64,
+}
+
+/// Values that an epilogue reads beside the sum.
+fn others(epilogue: &Epilogue) -> impl Iterator<Item = Val> {
+    epilogue.mix.map(|(_, value)| value).into_iter().chain(epilogue.skip)
+}
+
+/// The sources of rows in a step over rows, each once.
+pub(crate) fn sources(outs: &[crate::steps::RowOut]) -> BTreeSet<From> {
+    let terms = outs.iter().flat_map(|out| &out.terms).filter(|term| term.over_edges.is_none()).map(|term| term.from);
+    let skips = outs.iter().filter_map(|out| out.epilogue.skip).map(From::Value);
+    terms.chain(skips).collect()
+}
+
+/// Numbers of scratch a row that a source of rows needs.
+pub(crate) fn gathered(from: From, values: &[Layout], features: FeatureStats) -> usize {
+    match (from, features) {
+        (From::Value(value), _) => values[value].columns(),
+        // In memory, rows are read where they are.
+        (From::Features, FeatureStats::Dense { .. } | FeatureStats::Sparse { .. }) => 0,
+        (From::Features, FeatureStats::Streamed { columns, .. }) => columns,
+    }
+}
+
+/// `rows`: computed; `from`: rows that the step may read at random.
+fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Work {
+    let (machine, threads, s) = (sizes.machine, sizes.threads as f64, sizes.s as u64);
+    let flop_rate = machine.multiply_adds * threads;
+    let (edges, rows_f) = (sizes.graph.edges as f64, rows as f64);
+    let panels = |value: Val| recipe.values[value].panels(sizes.s) as u64;
+    // A panel with fewer columns than a cache line still costs whole lines.
+    let sweep = |columns: f64, working_set: f64| {
+        let line = (4.0 * columns).max(64.0);
+        (4.0 * edges + 8.0 * rows_f * columns) / machine.stream + edges * line / machine.gather(working_set)
+    };
+    let panel_bytes = 4.0 * from as f64 * s as f64;
+    let mut work = Work::default();
+    match &step.kind {
+        Kind::Rows(outs) => {
+            for source in sources(outs) {
+                work.scratch += gathered(source, &recipe.values, sizes.features) as u64;
+                match (source, sizes.features) {
+                    (From::Value(value), _) => work.panel_rows_read += rows * panels(value),
+                    (From::Features, FeatureStats::Streamed { columns, entry_bytes }) => {
+                        work.feature_bytes += rows * columns as u64 * entry_bytes;
+                    }
+                    _ => {}
+                }
+            }
+            for out in outs {
+                let columns = recipe.values[out.out].columns();
+                work.scratch += columns as u64;
+                work.panel_rows_written += rows * panels(out.out);
+                work.seconds += 8.0 * rows_f * columns as f64 / machine.stream;
+                for term in &out.terms {
+                    let width = match term.from {
+                        From::Features => sizes.features.columns(),
+                        From::Value(value) => recipe.values[value].columns(),
+                    };
+                    if term.over_edges.is_some() {
+                        work.scratch += width as u64;
+                        let flops = edges * width as f64;
+                        work.flops += flops;
+                        let set = if term.from == From::Features {
+                            4.0 * rows_f * width as f64
+                        } else {
+                            panel_bytes * panels_of(term.from, recipe, sizes.s)
+                        };
+                        work.seconds += sweep(width as f64, set);
+                    }
+                    let Some(matrix) = &term.matrix else { continue };
+                    let inner = match (term.from, sizes.features, term.over_edges) {
+                        (From::Features, FeatureStats::Sparse { entries, .. }, None) => entries as f64,
+                        _ => rows_f * width as f64,
+                    };
+                    // More numbers a thread than a core of multiply-adds has registers for are read again for each strip.
+                    let flops = inner * matrix.columns.len() as f64;
+                    work.flops += 2.0 * flops;
+                    work.seconds += flops / flop_rate;
+                }
+            }
+        }
+        Kind::Panels { panels: range, operator, epilogue, out, .. } => {
+            let count = range.len() as u64;
+            let accumulated = u64::from(epilogue.accumulate);
+            work.loaded = 1;
+            work.panel_rows_read = count * (from + rows * (accumulated + others(epilogue).count() as u64));
+            work.panel_rows_written = count * rows;
+            work.scratch = if sizes.spill { s * (1 + others(epilogue).count() as u64) } else { 0 };
+            let _ = out;
+            if !operator.no_edges {
+                work.flops = edges * (s * count) as f64;
+                work.seconds = count as f64 * sweep(s as f64, panel_bytes);
+            } else {
+                work.seconds = count as f64 * 8.0 * rows_f * s as f64 / machine.stream;
+            }
+        }
+        Kind::Scores { z, .. } => {
+            let width = recipe.values[*z].width as u64;
+            let each = width.div_ceil(s);
+            work.panel_rows_read = rows * each;
+            work.vectors = 2;
+            work.scratch = width;
+            work.flops = 4.0 * rows_f * width as f64;
+            work.seconds = rows_f * width as f64 * 4.0 / machine.stream;
+        }
+        Kind::Attend { z, epilogue, .. } => {
+            let each = (recipe.values[*z].width as u64).div_ceil(s);
+            let accumulated = u64::from(epilogue.accumulate);
+            work.loaded = 1;
+            work.vectors = 2;
+            work.panel_rows_read = each * (from + rows * (accumulated + others(epilogue).count() as u64));
+            work.panel_rows_written = each * rows;
+            work.scratch = if sizes.spill { s * (1 + others(epilogue).count() as u64) } else { 0 };
+            work.flops = 2.0 * edges * (s * each) as f64 + 20.0 * edges * each as f64;
+            work.seconds = each as f64 * (sweep(s as f64, panel_bytes) + 4.0 * edges * 8.0 / machine.gather(4.0 * from as f64))
+                + each as f64 * 25.0 * edges / flop_rate;
+        }
+        Kind::AttendPairs { left, right, epilogue, .. } => {
+            let each = panels(*left);
+            let accumulated = u64::from(epilogue.accumulate);
+            let width = recipe.values[*left].width as u64;
+            work.loaded = each;
+            let own = if left == right { 0 } else { each };
+            work.panel_rows_read = each * from + rows * (own + each * (accumulated + others(epilogue).count() as u64));
+            work.panel_rows_written = each * rows;
+            // The target's row, the output's, and what is added.
+            work.scratch = 3 * width;
+            work.flops = 5.0 * edges * width as f64 + 20.0 * edges;
+            work.seconds = 2.0 * sweep((s * each) as f64, panel_bytes * each as f64) + 25.0 * edges / flop_rate;
+        }
+        Kind::Replace { .. } => {}
+    }
+    work
+}
+
+fn panels_of(from: From, recipe: &Recipe, s: usize) -> f64 {
+    match from {
+        From::Features => 1.0,
+        From::Value(value) => recipe.values[value].panels(s) as f64,
+    }
+}

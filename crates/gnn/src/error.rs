@@ -1,0 +1,173 @@
+//! What can be wrong with a graph, a model or a budget.
+
+use certus_contract::InputError;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input is malformed.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file could not be read or written, or holds something else than it should.
+    #[error(transparent)]
+    File(#[from] certus_io::Error),
+    /// The arrays of a graph contradict each other.
+    #[error("the graph's {array}{}: {problem}", at.map(|at| format!("[{at}]")).unwrap_or_default())]
+    InvalidGraph {
+        /// The array.
+        array: &'static str,
+        /// The first entry at fault.
+        at: Option<usize>,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// A layer whose options or widths make no sense.
+    #[error("layer {layer} ({op}): {option} is {value}, but must be {expected}")]
+    InvalidOption {
+        /// The layer, from 0.
+        layer: usize,
+        /// Its operation.
+        op: String,
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// An operation that this crate does not have, or that a mode cannot bound.
+    #[error("layer {layer}: {op} is not supported: {why}")]
+    UnsupportedOp {
+        /// The layer, from 0.
+        layer: usize,
+        /// The operation.
+        op: String,
+        /// Why.
+        why: String,
+    },
+    /// A parameter of a layer that is not in the weights.
+    #[error("the weights have no tensor {tensor} of shape {shape} (layer {layer}); there is {available}")]
+    MissingTensor {
+        /// The tensor.
+        tensor: String,
+        /// The shape that it should have.
+        shape: String,
+        /// The layer, from 0.
+        layer: usize,
+        /// What there is.
+        available: String,
+    },
+    /// A parameter of the wrong shape.
+    #[error("tensor {tensor} has shape {found}, but layer {layer} needs {expected}")]
+    WrongShape {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        found: String,
+        /// The shape that is needed.
+        expected: String,
+        /// The layer, from 0.
+        layer: usize,
+    },
+    /// Tensors that no layer uses.
+    #[error("no layer uses the tensor {tensor} of shape {shape}")]
+    UnusedTensor {
+        /// The first of them.
+        tensor: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// The weighted degree of a node is negative, so that its root does not exist.
+    #[error("node {node} has the weighted degree {degree}, but symmetric normalisation needs 0 or more")]
+    NonPositiveDegree {
+        /// The node.
+        node: usize,
+        /// The sum of the weights of its incoming edges.
+        degree: f64,
+    },
+    /// No schedule fits.
+    #[error("a budget of {budget} bytes is too small: {minimum} bytes are needed with these options (layer {limiting_layer} sets it)")]
+    BudgetTooSmall {
+        /// What was allowed.
+        budget: u64,
+        /// The exact threshold for these options.
+        minimum: u64,
+        /// The layer that needs most.
+        limiting_layer: usize,
+        /// What would need less.
+        suggestion: String,
+    },
+    /// An activation left the finite numbers.
+    #[error("the activations of node {node} after layer {layer} are not finite: they left the range of f32")]
+    Overflow {
+        /// The layer, from 0.
+        layer: usize,
+        /// The first such node.
+        node: usize,
+    },
+    /// A file operation failed while the model ran.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was attempted: `reading`, `writing`.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The observer stopped the run.
+    #[error("stopped before layer {layer} was complete; there is no output")]
+    Stopped {
+        /// The layer under way.
+        layer: usize,
+    },
+}
+
+impl Error {
+    /// The kind as the JSON's `error.kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Input(error) => error.kind(),
+            Error::File(error) => error.kind(),
+            Error::InvalidGraph { .. } => "InvalidGraph",
+            Error::InvalidOption { .. } => "InvalidOption",
+            Error::UnsupportedOp { .. } => "UnsupportedOp",
+            Error::MissingTensor { .. } => "MissingTensor",
+            Error::WrongShape { .. } => "ShapeMismatch",
+            Error::UnusedTensor { .. } => "UnusedTensor",
+            Error::NonPositiveDegree { .. } => "NonPositiveDegree",
+            Error::BudgetTooSmall { .. } => "budget_too_small",
+            Error::Overflow { .. } => "Overflow",
+            Error::Io { .. } => "Io",
+            Error::Stopped { .. } => "Stopped",
+        }
+    }
+
+    /// What to do about it, in one sentence.
+    pub fn hint(&self) -> String {
+        match self {
+            Error::Input(error) => error.hint(),
+            Error::File(error) => error.hint(),
+            Error::InvalidGraph { .. } => "Write the graph again as incoming CSR: row = target, entries = sources.".into(),
+            Error::InvalidOption { option, .. } => format!("Correct {option} in the model file."),
+            Error::UnsupportedOp { .. } => "Leave the layer out, or evaluate it where it was trained.".into(),
+            Error::MissingTensor { .. } => "Check the layer's prefix, or rename the tensors on loading.".into(),
+            Error::WrongShape { .. } => "Check in_channels, out_channels and heads of the layer, or the weights' layout.".into(),
+            Error::UnusedTensor { .. } => "Remove it from the file, or add the layer that it belongs to.".into(),
+            Error::NonPositiveDegree { .. } => "Use non-negative edge weights, or normalize = false.".into(),
+            Error::BudgetTooSmall { suggestion, .. } => suggestion.clone(),
+            Error::Overflow { .. } => "Scale the features, or check the weights; or allow it with check_finite(false).".into(),
+            Error::Io { action, .. } => match *action {
+                "reading" => "Check that the file is whole and readable.".into(),
+                _ => "Check the folder and its free space; nothing was left behind.".into(),
+            },
+            Error::Stopped { .. } => "Run it again to the end.".into(),
+        }
+    }
+}
+
+/// A shape as NumPy writes it.
+pub(crate) fn shape_text(shape: &[usize]) -> String {
+    format!("({})", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,134 @@
+//! Node features: dense or sparse in memory, or streamed from a file.
+
+use std::path::Path;
+
+use certus_contract::InputError;
+use certus_numeric::{Array, Csr};
+
+use crate::error::Error;
+use crate::storage::NpyFeatures;
+
+/// One row of features a node.
+///
+/// Sparse features are first-class: the first linear map costs nnz times d', not n d times d'.
+#[derive(Debug)]
+pub enum Features {
+    /// In memory, n x d.
+    Dense(Array<f32>),
+    /// In memory, sparse.
+    Sparse(Csr<f32>),
+    /// In an `.npy` file, read by rows.
+    Streamed(NpyFeatures),
+}
+
+/// What a schedule needs to know of features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureStats {
+    /// In memory.
+    Dense {
+        /// Columns.
+        columns: usize,
+    },
+    /// In memory, with so many stored entries.
+    Sparse {
+        /// Columns.
+        columns: usize,
+        /// Stored entries.
+        entries: u64,
+    },
+    /// In a file, with so many bytes an entry.
+    Streamed {
+        /// Columns.
+        columns: usize,
+        /// Bytes of an entry in the file.
+        entry_bytes: u64,
+    },
+}
+
+impl FeatureStats {
+    /// Columns.
+    pub fn columns(&self) -> usize {
+        match *self {
+            FeatureStats::Dense { columns } | FeatureStats::Sparse { columns, .. } | FeatureStats::Streamed { columns, .. } => columns,
+        }
+    }
+
+    /// Bytes in memory, of so many nodes.
+    pub fn bytes(&self, nodes: u64) -> u64 {
+        match *self {
+            FeatureStats::Dense { columns } => nodes.saturating_mul(4 * columns as u64),
+            FeatureStats::Sparse { entries, .. } => (nodes + 1).saturating_mul(8).saturating_add(entries.saturating_mul(8)),
+            FeatureStats::Streamed { .. } => 0,
+        }
+    }
+
+    pub(crate) fn is_sparse(&self) -> bool {
+        matches!(self, FeatureStats::Sparse { .. })
+    }
+
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self, FeatureStats::Streamed { .. })
+    }
+}
+
+impl Features {
+    /// Dense features in memory, n x d.
+    ///
+    /// # Errors
+    /// `DimensionMismatch` for an array that is no matrix, `NonFinite`.
+    pub fn dense(features: Array<f32>) -> Result<Self, Error> {
+        features.require_matrix("features")?;
+        require_finite(features.as_slice(), |k| vec![k / features.cols().max(1), k % features.cols().max(1)])?;
+        Ok(Features::Dense(features))
+    }
+
+    /// Sparse features in memory.
+    ///
+    /// # Errors
+    /// `NonFinite`.
+    pub fn sparse(features: Csr<f32>) -> Result<Self, Error> {
+        require_finite(features.values(), |k| {
+            let row = features.indptr().partition_point(|&begin| begin <= k) - 1;
+            vec![row, features.indices()[k] as usize]
+        })?;
+        Ok(Features::Sparse(features))
+    }
+
+    /// The features in an `.npy` file (any float type, either byte order, C or Fortran order), read while the model runs.
+    ///
+    /// # Errors
+    /// As for any file; `UnsupportedFormat` for entries that are no floats or integers of up to 16 bits.
+    pub fn npy(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(Features::Streamed(NpyFeatures::open(path.as_ref())?))
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Features::Dense(array) => array.rows(),
+            Features::Sparse(csr) => csr.rows(),
+            Features::Streamed(file) => file.rows(),
+        }
+    }
+
+    /// Columns.
+    pub fn columns(&self) -> usize {
+        self.stats().columns()
+    }
+
+    /// Sizes alone.
+    pub fn stats(&self) -> FeatureStats {
+        match self {
+            Features::Dense(array) => FeatureStats::Dense { columns: array.cols() },
+            Features::Sparse(csr) => FeatureStats::Sparse { columns: csr.cols(), entries: csr.nnz() as u64 },
+            Features::Streamed(file) => FeatureStats::Streamed { columns: file.columns(), entry_bytes: file.entry_bytes() },
+        }
+    }
+}
+
+fn require_finite(values: &[f32], place: impl Fn(usize) -> Vec<usize>) -> Result<(), Error> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(k) => Err(InputError::non_finite("features", &place(k), f64::from(values[k])).into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! The receptive field of some nodes: all that their outputs depend on.
+
+use std::collections::BTreeMap;
+
+use certus_contract::InputError;
+
+use crate::error::Error;
+use crate::graph::{Graph, Whole};
+use crate::recipes::{hops, normalisation};
+use crate::spec::ModelSpec;
+
+/// A part of a graph in which the nodes asked for come first, then the sources of their edges, and so on: after each aggregation
+/// the rows that are still needed are a shorter beginning.
+pub(crate) struct Field {
+    pub(crate) graph: Graph,
+    /// The number of each node in the whole graph.
+    pub(crate) nodes: Vec<u32>,
+    /// The place of each node asked for.
+    pub(crate) wanted: Vec<u32>,
+}
+
+impl Field {
+    pub(crate) fn of(graph: &Graph, spec: &ModelSpec, wanted: &[u32]) -> Result<Self, Error> {
+        let n = graph.nodes();
+        if let Some((k, &node)) = wanted.iter().enumerate().find(|&(_, &node)| node as usize >= n) {
+            return Err(InputError::parameter(format!("nodes[{k}]"), node, format!("below {n} (the nodes of the graph)")).into());
+        }
+        let (mut nodes, mut places) = (Vec::new(), BTreeMap::new());
+        let mut place = |node: u32, nodes: &mut Vec<u32>| {
+            *places.entry(node).or_insert_with(|| {
+                nodes.push(node);
+                nodes.len() as u32 - 1
+            })
+        };
+        let wanted = wanted.iter().map(|&node| place(node, &mut nodes)).collect();
+        let steps = spec.layers().iter().map(hops).sum::<usize>();
+        // Complete rows after so many aggregations, counted from the last.
+        let mut complete = vec![nodes.len()];
+        let (mut indptr, mut indices) = (vec![0u64], Vec::new());
+        let mut weights = graph.weights().map(|_| Vec::new());
+        for _ in 0..steps {
+            for k in indptr.len() - 1..nodes.len() {
+                let i = nodes[k] as usize;
+                for &j in graph.sources(i) {
+                    indices.push(place(j, &mut nodes));
+                }
+                if let (Some(weights), Some(row)) = (&mut weights, graph.weights_into(i)) {
+                    weights.extend_from_slice(row);
+                }
+                indptr.push(indices.len() as u64);
+            }
+            complete.push(nodes.len());
+        }
+        complete.reverse();
+        // Rows that are only sources have no edges here.
+        indptr.resize(nodes.len() + 1, indices.len() as u64);
+        let mut norms: Vec<(_, Vec<f32>)> = Vec::new();
+        for kind in spec.layers().iter().filter_map(normalisation) {
+            if !norms.iter().any(|(known, _)| *known == kind) {
+                norms.push((kind, nodes.iter().map(|&i| graph.norm(i as usize, kind).0).collect()));
+            }
+        }
+        let part = graph.like(indptr, indices, weights).with_whole(Whole { complete, norms });
+        Ok(Field { graph: part, nodes, wanted })
+    }
+}

@@ -1,0 +1,293 @@
+//! Directed multigraphs by incoming edges.
+
+use rayon::prelude::*;
+
+use crate::error::Error;
+
+/// A directed multigraph: for each node the sources of its incoming edges, in the order of the input.
+///
+/// Stored are `indptr` (n + 1 offsets of 64 bits), `indices` (m sources of 32 bits) and, if given, one f32 weight an edge. Self-loops and
+/// duplicates are allowed; each stored edge is one message.
+///
+/// ```
+/// use certus_gnn::Graph;
+/// let graph = Graph::from_edges(3, [(0, 1), (2, 1), (1, 0)])?; // (source, target)
+/// assert_eq!(graph.sources(1), [0, 2]);
+/// # Ok::<(), certus_gnn::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    indptr: Vec<u64>,
+    indices: Vec<u32>,
+    weights: Option<Vec<f32>>,
+    has_loops: bool,
+    /// For a part of a graph: what it must know of the whole.
+    whole: Option<Whole>,
+}
+
+/// What a part of a graph must know of the whole.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Whole {
+    /// How many rows are needed after so many aggregations, the first ones.
+    pub(crate) complete: Vec<usize>,
+    /// `deg^-1/2` as the whole graph gives it, for each kind of normalisation.
+    pub(crate) norms: Vec<(Normalisation, Vec<f32>)>,
+}
+
+/// What a schedule needs to know of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphStats {
+    /// Nodes.
+    pub nodes: u64,
+    /// Stored directed edges.
+    pub edges: u64,
+    /// Whether there is a weight an edge.
+    pub weighted: bool,
+}
+
+impl GraphStats {
+    /// Bytes of the graph in memory: offsets, sources, weights.
+    pub fn bytes(&self) -> u64 {
+        (self.nodes + 1).saturating_mul(8).saturating_add(self.edges.saturating_mul(4 + 4 * u64::from(self.weighted)))
+    }
+}
+
+/// How edges are normalised symmetrically.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Normalisation {
+    /// The weight of the loop that each node gets; `None`: no loops are added, and those that exist are ordinary edges.
+    pub(crate) self_loop: Option<f32>,
+}
+
+impl Graph {
+    /// A graph from incoming rows.
+    ///
+    /// # Errors
+    /// `InvalidGraph` if `indptr` does not rise from 0 to the number of edges in n + 1 steps, or a source is no node; `TooLarge` from 2^32
+    /// nodes on.
+    pub fn from_csr(nodes: usize, indptr: Vec<u64>, indices: Vec<u32>) -> Result<Self, Error> {
+        let invalid = |array, at, problem: String| Err(Error::InvalidGraph { array, at, problem });
+        if nodes as u64 >= 1 << 32 {
+            return Err(certus_contract::InputError::too_large("the graph", format!("{nodes} nodes"), "2^32 - 1 (32-bit indices)").into());
+        }
+        if indptr.len() != nodes + 1 {
+            return invalid("indptr", None, format!("it has {} entries, but n + 1 = {} are needed", indptr.len(), nodes + 1));
+        }
+        if indptr[0] != 0 {
+            return invalid("indptr", Some(0), format!("it begins at {}, but must begin at 0", indptr[0]));
+        }
+        if let Some(i) = indptr.windows(2).position(|pair| pair[0] > pair[1]) {
+            return invalid("indptr", Some(i + 1), format!("it falls from {} to {}", indptr[i], indptr[i + 1]));
+        }
+        if indptr[nodes] != indices.len() as u64 {
+            return invalid("indptr", Some(nodes), format!("it ends at {}, but there are {} edges", indptr[nodes], indices.len()));
+        }
+        if let Some(k) = indices.par_iter().position_first(|&j| j as usize >= nodes) {
+            return invalid("indices", Some(k), format!("source {} is outside 0..{nodes}", indices[k]));
+        }
+        let mut graph = Graph { indptr, indices, weights: None, has_loops: false, whole: None };
+        graph.has_loops = (0..nodes).into_par_iter().any(|i| graph.sources(i).contains(&(i as u32)));
+        Ok(graph)
+    }
+
+    /// A graph from (source, target) pairs; the order of edges into each node is that of the pairs.
+    ///
+    /// # Errors
+    /// `InvalidGraph` for an end that is no node; `TooLarge` from 2^32 nodes on.
+    pub fn from_edges(nodes: usize, edges: impl IntoIterator<Item = (u32, u32)>) -> Result<Self, Error> {
+        let edges = edges.into_iter().collect::<Vec<_>>();
+        let order = by_target(nodes, &edges)?;
+        let indices = order.edges.iter().map(|&e| edges[e].0).collect();
+        Graph::from_csr(nodes, order.indptr, indices)
+    }
+
+    /// As [`Graph::from_edges`], with a weight an edge.
+    ///
+    /// # Errors
+    /// As there, and as [`Graph::with_weights`].
+    pub fn from_weighted_edges(nodes: usize, edges: &[(u32, u32)], weights: &[f32]) -> Result<Self, Error> {
+        if weights.len() != edges.len() {
+            return Err(weights_mismatch(weights.len(), edges.len()));
+        }
+        let order = by_target(nodes, edges)?;
+        let indices = order.edges.iter().map(|&e| edges[e].0).collect();
+        let weights = order.edges.iter().map(|&e| weights[e]).collect();
+        Graph::from_csr(nodes, order.indptr, indices)?.with_weights(weights)
+    }
+
+    /// The same graph with a weight an edge, in the order of `indices`.
+    ///
+    /// # Errors
+    /// `InvalidGraph` for another number of weights, `NonFinite` for one that is NaN or infinite.
+    pub fn with_weights(self, weights: Vec<f32>) -> Result<Self, Error> {
+        if weights.len() != self.indices.len() {
+            return Err(weights_mismatch(weights.len(), self.indices.len()));
+        }
+        if let Some(k) = weights.iter().position(|w| !w.is_finite()) {
+            return Err(certus_contract::InputError::non_finite("edge_weight", &[k], f64::from(weights[k])).into());
+        }
+        Ok(Graph { weights: Some(weights), ..self })
+    }
+
+    /// The number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.indptr.len() - 1
+    }
+
+    /// The number of stored directed edges.
+    pub fn edges(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Where each row begins; n + 1 numbers.
+    pub fn indptr(&self) -> &[u64] {
+        &self.indptr
+    }
+
+    /// The source of each edge.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// The weight of each edge, if there are weights.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+
+    /// Whether an edge leads from a node to itself.
+    pub fn has_loops(&self) -> bool {
+        self.has_loops
+    }
+
+    /// The sources of the edges into node `i`.
+    #[inline]
+    pub fn sources(&self, i: usize) -> &[u32] {
+        &self.indices[self.indptr[i] as usize..self.indptr[i + 1] as usize]
+    }
+
+    /// The weights of the edges into node `i`.
+    #[inline]
+    pub(crate) fn weights_into(&self, i: usize) -> Option<&[f32]> {
+        Some(&self.weights.as_ref()?[self.indptr[i] as usize..self.indptr[i + 1] as usize])
+    }
+
+    /// Sizes alone.
+    pub fn stats(&self) -> GraphStats {
+        GraphStats { nodes: self.nodes() as u64, edges: self.edges() as u64, weighted: self.weights.is_some() }
+    }
+
+    /// The largest in-degree.
+    pub fn max_degree(&self) -> usize {
+        self.indptr.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0)
+    }
+
+    /// Rows that are complete after so many hops; all of them, unless this is a part of a graph.
+    pub(crate) fn rows_after(&self, hops: usize) -> usize {
+        match &self.whole {
+            Some(whole) => whole.complete[hops.min(whole.complete.len() - 1)],
+            None => self.nodes(),
+        }
+    }
+
+    /// A graph of nodes of this one; its arrays are taken as they are.
+    pub(crate) fn like(&self, indptr: Vec<u64>, indices: Vec<u32>, weights: Option<Vec<f32>>) -> Graph {
+        Graph { indptr, indices, weights, has_loops: self.has_loops, whole: None }
+    }
+
+    pub(crate) fn with_whole(self, whole: Whole) -> Self {
+        Graph { whole: Some(whole), ..self }
+    }
+
+    /// The weighted degree of a node under a normalisation, and the weight of its own loop (0 where none is added).
+    pub(crate) fn degree(&self, i: usize, normalisation: Normalisation) -> (f64, f32) {
+        let sources = self.sources(i);
+        let Some(added) = normalisation.self_loop else {
+            let degree = match self.weights_into(i) {
+                Some(weights) => weights.iter().map(|&w| f64::from(w)).sum(),
+                None => sources.len() as f64,
+            };
+            return (degree, 0.0);
+        };
+        if !self.has_loops {
+            let degree = match self.weights_into(i) {
+                Some(weights) => weights.iter().map(|&w| f64::from(w)).sum::<f64>(),
+                None => sources.len() as f64,
+            };
+            return (degree + f64::from(added), added);
+        }
+        match self.weights_into(i) {
+            // An existing loop keeps its weight, the last one if there are several.
+            Some(weights) => {
+                let (mut degree, mut own) = (0.0, added);
+                for (&j, &w) in sources.iter().zip(weights) {
+                    if j as usize == i { own = w } else { degree += f64::from(w) }
+                }
+                (degree + f64::from(own), own)
+            }
+            None => {
+                let others = sources.iter().filter(|&&j| j as usize != i).count();
+                (others as f64 + f64::from(added), added)
+            }
+        }
+    }
+
+    /// `deg^-1/2`, 0 for a degree of 0, and the weight of the node's own loop.
+    pub(crate) fn norm(&self, i: usize, normalisation: Normalisation) -> (f32, f32) {
+        if let Some(whole) = &self.whole
+            && let Some((_, norms)) = whole.norms.iter().find(|(kind, _)| *kind == normalisation)
+        {
+            let own = self.degree(i, normalisation).1;
+            return (norms[i], own);
+        }
+        let (degree, own) = self.degree(i, normalisation);
+        (inverse_root(degree), own)
+    }
+
+    /// Refuses a negative degree under this normalisation. Only weighted graphs can have one.
+    pub(crate) fn require_degrees(&self, normalisation: Normalisation) -> Result<(), Error> {
+        if self.weights.is_none() && normalisation.self_loop.is_none_or(|w| w >= 0.0) {
+            return Ok(());
+        }
+        let negative = (0..self.nodes()).into_par_iter().find_first(|&i| self.degree(i, normalisation).0 < 0.0);
+        match negative {
+            Some(node) => Err(Error::NonPositiveDegree { node, degree: self.degree(node, normalisation).0 }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn inverse_root(degree: f64) -> f32 {
+    if degree == 0.0 { 0.0 } else { (1.0 / degree.sqrt()) as f32 }
+}
+
+fn weights_mismatch(found: usize, edges: usize) -> Error {
+    Error::InvalidGraph { array: "edge_weight", at: None, problem: format!("it has {found} entries, but there are {edges} edges") }
+}
+
+struct ByTarget {
+    indptr: Vec<u64>,
+    edges: Vec<usize>,
+}
+
+/// Edges sorted by target, in the order of the input for each.
+fn by_target(nodes: usize, edges: &[(u32, u32)]) -> Result<ByTarget, Error> {
+    let outside = edges.iter().position(|&(source, target)| source as usize >= nodes || target as usize >= nodes);
+    if let Some(k) = outside {
+        let (source, target) = edges[k];
+        return Err(Error::InvalidGraph { array: "edges", at: Some(k), problem: format!("{source} -> {target} leaves 0..{nodes}") });
+    }
+    let mut indptr = vec![0u64; nodes + 1];
+    for &(_, target) in edges {
+        indptr[target as usize + 1] += 1;
+    }
+    for i in 0..nodes {
+        indptr[i + 1] += indptr[i];
+    }
+    let mut next = indptr.clone();
+    let mut order = vec![0; edges.len()];
+    for (k, &(_, target)) in edges.iter().enumerate() {
+        order[next[target as usize] as usize] = k;
+        next[target as usize] += 1;
+    }
+    Ok(ByTarget { indptr, edges: order })
+}

@@ -1,0 +1,279 @@
+//! Sums, maxima and minima over incoming edges.
+//!
+//! Bound by the bandwidth of random reads: one row of s numbers an edge. Rows are independent, accumulators stay in registers.
+
+use std::ops::Range;
+
+use super::epilogue::{Bound, RowFactors};
+use super::{RowsOf, all_finite};
+use crate::graph::{Graph, Normalisation};
+use crate::simd::{Kernel, multiply_add};
+use crate::spec::Reduce;
+use crate::steps::{Epilogue, Operator, OwnTerm};
+
+/// Aggregates one panel over the edges into some rows.
+pub(crate) struct Aggregate<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) rows: Range<usize>,
+    /// The source panel, from row 0 on.
+    pub(crate) source: RowsOf<'a>,
+    /// Columns that are computed; those up to the stride become 0.
+    pub(crate) live: usize,
+    pub(crate) operator: Operator,
+    pub(crate) one_plus_eps: f32,
+    pub(crate) epilogue: &'a Epilogue,
+    pub(crate) bound: Bound<'a>,
+    /// The output's rows, of the source's stride.
+    pub(crate) out: &'a mut [f32],
+}
+
+/// What a row multiplies its own row by, and the factors of its epilogue.
+#[inline(always)]
+pub(crate) fn factors(graph: &Graph, i: usize, operator: &Operator, one_plus_eps: f32, epilogue: &Epilogue) -> (Option<f32>, RowFactors) {
+    let mut known: Option<(Normalisation, (f32, f32))> = None;
+    let mut norm = |normalisation: Normalisation| match known {
+        Some((same, found)) if same == normalisation => found,
+        _ => {
+            let found = graph.norm(i, normalisation);
+            known = Some((normalisation, found));
+            found
+        }
+    };
+    let own = match operator.own {
+        OwnTerm::None => None,
+        OwnTerm::OnePlusEps => Some(one_plus_eps),
+        OwnTerm::Loop(normalisation) => Some(norm(normalisation).1),
+    };
+    let own = if operator.no_edges { Some(1.0) } else { own };
+    let count = if epilogue.mean { Some(graph.sources(i).len()).filter(|&count| count > 0).map(|count| count as f32) } else { None };
+    let factors = RowFactors { norm: epilogue.norm.map(|n| norm(n).0), count, rescale: epilogue.rescale.map(|n| norm(n).0) };
+    (own, factors)
+}
+
+impl Kernel for Aggregate<'_> {
+    /// The first row that is not finite.
+    type Output = Option<usize>;
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> Option<usize> {
+        let Aggregate { graph, rows, source, live, operator, one_plus_eps, epilogue, bound, out } = self;
+        let stride = source.stride;
+        let mut first_bad = None;
+        for (i, out) in rows.zip(out.chunks_exact_mut(stride)) {
+            let (own, factors) = factors(graph, i, &operator, one_plus_eps, epilogue);
+            let row = Row::of(graph, i, &operator, own, source);
+            let mut column = 0;
+            macro_rules! columns {
+                ($width:literal) => {
+                    while live - column >= $width {
+                        let mut x = row.reduce::<FUSED, $width>(column);
+                        let out = &mut out[column..column + $width];
+                        bound.apply(&mut x, i, column, factors, epilogue.accumulate.then_some(&*out));
+                        out.copy_from_slice(&x);
+                        column += $width;
+                    }
+                };
+            }
+            columns!(64);
+            columns!(32);
+            columns!(16);
+            columns!(8);
+            columns!(4);
+            columns!(1);
+            out[live..].fill(0.0);
+            if first_bad.is_none() && !all_finite(&out[..live]) {
+                first_bad = Some(i);
+            }
+        }
+        first_bad
+    }
+}
+
+/// The neighbours of one row.
+struct Row<'a> {
+    i: usize,
+    sources: &'a [u32],
+    weights: Option<&'a [f32]>,
+    skip_loops: bool,
+    reduce: Reduce,
+    own: Option<f32>,
+    panel: RowsOf<'a>,
+}
+
+impl<'a> Row<'a> {
+    #[inline(always)]
+    fn of(graph: &'a Graph, i: usize, operator: &Operator, own: Option<f32>, panel: RowsOf<'a>) -> Self {
+        let sources = if operator.no_edges { &[] } else { graph.sources(i) };
+        let weights = if operator.weighted && !operator.no_edges { graph.weights_into(i) } else { None };
+        let skip_loops = operator.drop_loops && graph.has_loops();
+        Row { i, sources, weights, skip_loops, reduce: operator.reduce, own, panel }
+    }
+
+    /// The aggregate of some columns, in the order of the edges; the own row comes last.
+    #[inline(always)]
+    fn reduce<const FUSED: bool, const C: usize>(&self, column: usize) -> [f32; C] {
+        let at = |j: usize| -> &[f32; C] {
+            let begin = j * self.panel.stride + column;
+            self.panel.data[begin..].first_chunk::<C>().expect("a panel has all rows")
+        };
+        let mut x = [0.0f32; C];
+        match (self.reduce, self.weights) {
+            (Reduce::Sum | Reduce::Mean, None) if !self.skip_loops => {
+                for &j in self.sources {
+                    let y = at(j as usize);
+                    for c in 0..C {
+                        x[c] += y[c];
+                    }
+                }
+            }
+            (Reduce::Sum | Reduce::Mean, None) => {
+                for &j in self.sources {
+                    if j as usize == self.i {
+                        continue;
+                    }
+                    let y = at(j as usize);
+                    for c in 0..C {
+                        x[c] += y[c];
+                    }
+                }
+            }
+            (Reduce::Sum | Reduce::Mean, Some(weights)) => {
+                for (&j, &w) in self.sources.iter().zip(weights) {
+                    if self.skip_loops && j as usize == self.i {
+                        continue;
+                    }
+                    let y = at(j as usize);
+                    for c in 0..C {
+                        x[c] = multiply_add::<FUSED>(w, y[c], x[c]);
+                    }
+                }
+            }
+            (Reduce::Max | Reduce::Min, _) => {
+                let Some((&first, rest)) = self.sources.split_first() else { return x };
+                x = *at(first as usize);
+                for &j in rest {
+                    let y = at(j as usize);
+                    if self.reduce == Reduce::Max {
+                        for c in 0..C {
+                            x[c] = if y[c] > x[c] { y[c] } else { x[c] };
+                        }
+                    } else {
+                        for c in 0..C {
+                            x[c] = if y[c] < x[c] { y[c] } else { x[c] };
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(own) = self.own {
+            let y = at(self.i);
+            for c in 0..C {
+                x[c] = multiply_add::<FUSED>(own, y[c], x[c]);
+            }
+        }
+        // Whether zero terms were added or left out, a zero is +0.
+        for x in &mut x {
+            *x += 0.0;
+        }
+        x
+    }
+}
+
+/// Aggregates rows of several panels (or of dense features) side by side, without an epilogue: one row of `out` each.
+pub(crate) struct AggregateRow<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) i: usize,
+    pub(crate) source: RowsOf<'a>,
+    pub(crate) live: usize,
+    pub(crate) operator: Operator,
+    pub(crate) own: Option<f32>,
+    /// Divides by it.
+    pub(crate) count: Option<f32>,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for AggregateRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let row = Row::of(self.graph, self.i, &self.operator, self.own, self.source);
+        let mut column = 0;
+        macro_rules! columns {
+            ($width:literal) => {
+                while self.live - column >= $width {
+                    let mut x = row.reduce::<FUSED, $width>(column);
+                    if let Some(count) = self.count {
+                        x.iter_mut().for_each(|x| *x /= count);
+                    }
+                    self.out[column..column + $width].copy_from_slice(&x);
+                    column += $width;
+                }
+            };
+        }
+        columns!(64);
+        columns!(16);
+        columns!(4);
+        columns!(1);
+    }
+}
+
+/// Aggregates one row of sparse features into a dense one, in the order of the edges.
+pub(crate) fn aggregate_sparse_row(
+    graph: &Graph,
+    i: usize,
+    features: &certus_numeric::Csr<f32>,
+    row_of: impl Fn(usize) -> usize,
+    operator: &Operator,
+    count: Option<f32>,
+    out: &mut [f32],
+) {
+    out.fill(0.0);
+    let sources = graph.sources(i);
+    match operator.reduce {
+        Reduce::Sum | Reduce::Mean => {
+            let weights = if operator.weighted { graph.weights_into(i) } else { None };
+            for (k, &j) in sources.iter().enumerate() {
+                let weight = weights.map_or(1.0, |weights| weights[k]);
+                let (columns, values) = features.row(row_of(j as usize));
+                for (&column, &value) in columns.iter().zip(values) {
+                    out[column as usize] += weight * value;
+                }
+            }
+        }
+        Reduce::Max | Reduce::Min => {
+            let max = operator.reduce == Reduce::Max;
+            let better = |new: f32, old: f32| if (max && new > old) || (!max && new < old) { new } else { old };
+            // An entry that some neighbour does not have is 0 there. First those that all have: by the first neighbour's entries.
+            let Some((&first, rest)) = sources.split_first() else { return };
+            let (columns, values) = features.row(row_of(first as usize));
+            for (&column, &value) in columns.iter().zip(values) {
+                let mut best = value;
+                for &j in rest {
+                    best = better(entry(features, row_of(j as usize), column), best);
+                }
+                out[column as usize] = best;
+            }
+            // Then those that the first has not: against its 0.
+            for &j in rest {
+                let (others, values) = features.row(row_of(j as usize));
+                for (&column, &value) in others.iter().zip(values) {
+                    if columns.binary_search(&column).is_err() {
+                        out[column as usize] = better(value, out[column as usize]);
+                    }
+                }
+            }
+        }
+    }
+    for x in out {
+        if let Some(count) = count {
+            *x /= count;
+        }
+        *x += 0.0;
+    }
+}
+
+fn entry(features: &certus_numeric::Csr<f32>, row: usize, column: u32) -> f32 {
+    let (columns, values) = features.row(row);
+    columns.binary_search(&column).map_or(0.0, |k| values[k])
+}

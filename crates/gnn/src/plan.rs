@@ -1,0 +1,768 @@
+//! The planner: the fastest schedule that fits a budget, and the smallest budget that any schedule fits.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use certus_contract::InputError;
+
+use crate::cost::{Cost, MachineModel, Sizes, cost};
+use crate::error::Error;
+use crate::features::{FeatureStats, Features};
+use crate::field::Field;
+use crate::graph::{Graph, GraphStats};
+use crate::model::Model;
+use crate::recipes::{Input, Order, order, recipes};
+use crate::reorder::{Reorder, Reordered, inverse};
+use crate::spec::{LayerSpec, ModelSpec, Op};
+use crate::steps::{Layout, Recipe};
+
+/// Where activations live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// In memory, one panel of full width each: two activations.
+    Fused,
+    /// In memory, in panels: one activation and one panel.
+    Panels,
+    /// On disk; in memory one panel and some rows.
+    Spill,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Tier::Fused => "fused",
+            Tier::Panels => "panels",
+            Tier::Spill => "spill",
+        })
+    }
+}
+
+/// How many bytes a run may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryBudget {
+    /// For the arena, the declared overhead and an owned output.
+    Working(u64),
+    /// For these and for graph, features and weights in memory.
+    Total(u64),
+}
+
+/// What is in memory beside the working set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// Offsets, sources and weights of edges.
+    pub graph: u64,
+    /// Features.
+    pub features: u64,
+    /// Weights of the model.
+    pub weights: u64,
+}
+
+impl Resident {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.graph.saturating_add(self.features).saturating_add(self.weights)
+    }
+}
+
+/// One schedule of the family, as a user may choose among them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// Where activations live.
+    pub tier: Tier,
+    /// Columns of a panel.
+    pub slice: usize,
+    /// Rows of a block.
+    pub row_block: usize,
+    /// Bytes that it holds at most: arena and overhead (and an owned output).
+    pub peak: u64,
+    /// Bytes that it reads and writes.
+    pub io: u64,
+    /// The estimate of its time by the machine model.
+    pub seconds: f64,
+}
+
+/// A step of a schedule, as reports show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedLayer {
+    /// The operation.
+    pub op: Op,
+    /// The order of linear map and aggregation.
+    pub order: Order,
+    /// Panels in memory at most.
+    pub panels: u64,
+    /// Vectors of n numbers in memory at most.
+    pub vectors: u64,
+    /// Bytes of both.
+    pub bytes: u64,
+    /// Floating-point operations.
+    pub flops: f64,
+    /// The estimate of its time.
+    pub seconds: f64,
+}
+
+/// What will run: settled from sizes alone, before any data are read.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Where activations live.
+    pub tier: Tier,
+    /// Columns of a panel.
+    pub slice: usize,
+    /// Rows of a block.
+    pub row_block: usize,
+    /// Parts that rows are split into.
+    pub threads: usize,
+    /// The budget in working bytes, if one was given.
+    pub budget: Option<u64>,
+    /// Bytes held at most, the overhead included.
+    pub predicted_peak: u64,
+    /// Bytes of the one allocation.
+    pub arena: u64,
+    /// Bytes declared for small things: handles, buffers, lists of panels.
+    pub overhead: u64,
+    /// The smallest budget with these options: it is accepted, one byte less is not.
+    pub minimum: u64,
+    /// The layer that sets it.
+    pub limiting_layer: usize,
+    /// One whole output of the widest layer.
+    pub lower_bound: u64,
+    /// What an implementation with one message an edge holds.
+    pub undecomposed_peak: u64,
+    /// What two whole activations take.
+    pub full_width_peak: u64,
+    /// What is in memory beside.
+    pub resident: Resident,
+    /// Bytes that will be read from files.
+    pub bytes_read: u64,
+    /// Bytes that will be written to the spill folder.
+    pub bytes_written: u64,
+    /// Bytes of disk that the spill folder takes at most.
+    pub disk: u64,
+    /// The estimate of its time.
+    pub seconds: f64,
+    /// Layer by layer.
+    pub layers: Vec<PlannedLayer>,
+    pub(crate) recipes: Vec<Recipe>,
+    pub(crate) panels: usize,
+    pub(crate) slots: usize,
+    pub(crate) vectors: usize,
+    /// Numbers of scratch for one row of a block.
+    pub(crate) scratch: usize,
+    pub(crate) nodes: usize,
+    pub(crate) output_columns: usize,
+    /// Layers' first aggregation, counted over the model.
+    pub(crate) hops_before: Vec<usize>,
+    pub(crate) final_layout: Layout,
+    frontier: Vec<Choice>,
+}
+
+impl Schedule {
+    /// The schedules among which nothing better in all of bytes, input and output, and time exists, by bytes.
+    pub fn frontier(&self) -> &[Choice] {
+        &self.frontier
+    }
+}
+
+/// Slices that are tried beside the full width.
+const SLICES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Heights of row blocks that are tried.
+const ROW_BLOCKS: [usize; 6] = [1, 4, 16, 64, 256, 1024];
+
+/// Numbers in a cache line; all buffers begin at a multiple of it.
+pub(crate) const LINE: u64 = 16;
+
+/// Settles a schedule.
+///
+/// ```
+/// use certus_gnn::{FeatureStats, GraphStats, MemoryBudget, ModelSpec, Planner};
+/// let spec = ModelSpec::from_json(r#"{ "layers": [
+///     { "op": "gcn", "prefix": "conv1", "in_channels": 602, "out_channels": 128, "activation": "relu" },
+///     { "op": "gcn", "prefix": "conv2", "in_channels": 128, "out_channels": 41 } ] }"#)?;
+/// // Reddit, by its sizes alone: an edge-by-edge implementation would hold 118 GB.
+/// let graph = GraphStats { nodes: 232_965, edges: 114_615_892, weighted: false };
+/// let features = FeatureStats::Streamed { columns: 602, entry_bytes: 4 };
+/// let schedule = Planner::from_stats(&spec, graph, features).budget(MemoryBudget::Working(134 << 20)).schedule()?;
+/// assert!(schedule.predicted_peak <= 134 << 20 && schedule.undecomposed_peak > 118_000_000_000);
+/// # Ok::<(), certus_gnn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Planner<'a> {
+    spec: &'a ModelSpec,
+    graph: GraphStats,
+    features: FeatureStats,
+    data: Option<Data<'a>>,
+    budget: Option<MemoryBudget>,
+    threads: usize,
+    spill: Option<Spill>,
+    owned_output: bool,
+    slice: Option<usize>,
+    row_block: Option<usize>,
+    tier: Option<Tier>,
+    reorder: Option<Reorder>,
+    machine: MachineModel,
+    check_finite: bool,
+}
+
+/// Whether activations may go to disk.
+#[derive(Clone, Debug)]
+enum Spill {
+    /// Somewhere: only for a schedule.
+    Allowed,
+    Folder(PathBuf),
+}
+
+/// What a plan runs on.
+#[derive(Clone, Copy, Debug)]
+struct Data<'a> {
+    model: &'a Model,
+    graph: &'a Graph,
+    features: &'a Features,
+}
+
+/// A schedule with the data that it runs on. Made by [`Planner::plan`]; run by [`Plan::run`].
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    pub(crate) schedule: Schedule,
+    pub(crate) model: &'a Model,
+    pub(crate) graph: Cow<'a, Graph>,
+    pub(crate) features: &'a Features,
+    /// Row of the features for each node of `graph`, where they differ.
+    pub(crate) feature_rows: Option<Vec<u32>>,
+    /// Node of `graph` for each row of the output, where they differ.
+    pub(crate) output_rows: Option<Vec<u32>>,
+    pub(crate) spill: Option<PathBuf>,
+    pub(crate) check_finite: bool,
+    planner: Planner<'a>,
+}
+
+impl std::ops::Deref for Plan<'_> {
+    type Target = Schedule;
+
+    fn deref(&self) -> &Schedule {
+        &self.schedule
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// The same options for some nodes alone: their receptive field is computed, nothing else, with the same bits.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a node that the graph has not; as [`Planner::schedule`], the field's sizes in place of the graph's.
+    pub fn of_nodes(&self, nodes: &[u32]) -> Result<Plan<'a>, Error> {
+        let Some(data) = self.planner.data else { unreachable!("a plan has data") };
+        let field = Field::of(data.graph, data.model.spec(), nodes)?;
+        let planner = Planner { graph: field.graph.stats(), reorder: None, ..self.planner.clone() };
+        let schedule = planner.schedule_of(&field.graph)?;
+        Ok(Plan {
+            schedule,
+            graph: Cow::Owned(field.graph),
+            feature_rows: Some(field.nodes),
+            output_rows: Some(field.wanted),
+            spill: self.spill.clone(),
+            planner,
+            ..*self
+        })
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// A planner for a model on data. It looks at sizes only.
+    pub fn new(model: &'a Model, graph: &'a Graph, features: &'a Features) -> Self {
+        let planner = Planner::from_stats(model.spec(), graph.stats(), features.stats());
+        Planner { data: Some(Data { model, graph, features }), ..planner }
+    }
+
+    /// A planner from sizes alone.
+    pub fn from_stats(spec: &'a ModelSpec, graph: GraphStats, features: FeatureStats) -> Self {
+        Planner {
+            spec,
+            graph,
+            features,
+            data: None,
+            budget: None,
+            threads: 1,
+            spill: None,
+            owned_output: false,
+            slice: None,
+            row_block: None,
+            tier: None,
+            reorder: None,
+            machine: MachineModel::default(),
+            check_finite: true,
+        }
+    }
+
+    /// Bytes that the run may hold; without it the fastest schedule is taken.
+    pub fn budget(self, budget: MemoryBudget) -> Self {
+        Planner { budget: Some(budget), ..self }
+    }
+
+    /// Parts that rows are split into, at least 1; default 1. The result is the same to the bit.
+    pub fn threads(self, threads: usize) -> Self {
+        Planner { threads: threads.max(1), ..self }
+    }
+
+    /// Activations may go to files in this folder, which must exist.
+    pub fn spill_dir(self, folder: impl AsRef<Path>) -> Self {
+        Planner { spill: Some(Spill::Folder(folder.as_ref().to_owned())), ..self }
+    }
+
+    /// Activations may go to disk: for a schedule without data.
+    pub fn allow_spill(self) -> Self {
+        Planner { spill: Some(Spill::Allowed), ..self }
+    }
+
+    /// The output will be owned by the caller, and counts.
+    pub fn owned_output(self) -> Self {
+        Planner { owned_output: true, ..self }
+    }
+
+    /// Only schedules with this many columns a panel.
+    pub fn slice(self, slice: usize) -> Self {
+        Planner { slice: Some(slice), ..self }
+    }
+
+    /// Only schedules with blocks of this many rows.
+    pub fn row_block(self, rows: usize) -> Self {
+        Planner { row_block: Some(rows), ..self }
+    }
+
+    /// Only schedules of this tier.
+    pub fn tier(self, tier: Tier) -> Self {
+        Planner { tier: Some(tier), ..self }
+    }
+
+    /// Nodes are renumbered, for locality; the result is the same to the bit, in the order of the input. The renumbered graph is one more
+    /// in memory.
+    pub fn reorder(self, reorder: Reorder) -> Self {
+        Planner { reorder: Some(reorder), ..self }
+    }
+
+    /// Speeds for the estimates of time.
+    pub fn machine(self, machine: MachineModel) -> Self {
+        Planner { machine, ..self }
+    }
+
+    /// Whether features and activations are checked for NaN and infinity while they are computed; default true.
+    pub fn check_finite(self, check: bool) -> Self {
+        Planner { check_finite: check, ..self }
+    }
+
+    /// The schedule and the data it runs on.
+    ///
+    /// # Errors
+    /// As [`Planner::schedule`]; `DimensionMismatch` if features, graph and model disagree; `NonPositiveDegree`;
+    /// `InvalidParameter` for a planner that was given sizes alone, or a spill folder that is none.
+    pub fn plan(self) -> Result<Plan<'a>, Error> {
+        let Some(data) = self.data else {
+            return Err(
+                InputError::parameter("the planner's data", "missing: it was given sizes alone", "a model, a graph and features").into()
+            );
+        };
+        let (nodes, rows) = (data.graph.nodes(), data.features.rows());
+        if rows != nodes {
+            return Err(InputError::dimension("features", format!("{rows} rows"), format!("{nodes} (the nodes of the graph)")).into());
+        }
+        let spill = match &self.spill {
+            Some(Spill::Folder(folder)) => {
+                crate::storage::require_folder(folder)?;
+                Some(folder.clone())
+            }
+            Some(Spill::Allowed) => {
+                return Err(InputError::parameter("the spill folder", "missing", "a folder, to run with files").into());
+            }
+            None => None,
+        };
+        for normalisation in data.model.spec().layers().iter().filter_map(crate::recipes::normalisation) {
+            data.graph.require_degrees(normalisation)?;
+        }
+        let Reordered { graph, rows } = match self.reorder {
+            None => Reordered { graph: Cow::Borrowed(data.graph), rows: None },
+            Some(reorder) => reorder.apply(data.graph),
+        };
+        let output_rows = rows.as_ref().map(|rows| inverse(rows));
+        let schedule = self.schedule_of(&graph)?;
+        let (model, features, check_finite) = (data.model, data.features, self.check_finite);
+        Ok(Plan { schedule, model, graph, features, feature_rows: rows, output_rows, spill, check_finite, planner: self })
+    }
+
+    /// The schedule alone, from sizes alone. Cost: well below a millisecond for usual models; no memory that grows with the graph.
+    ///
+    /// # Errors
+    /// `BudgetTooSmall` with the exact threshold, `DimensionMismatch` if the features' columns are not the model's, `TooLarge` for sizes
+    /// whose bytes no 64-bit number holds, `InvalidParameter` for a slice or a row block of 0.
+    pub fn schedule(&self) -> Result<Schedule, Error> {
+        let n = self.graph.nodes;
+        self.schedule_with(&|_| n)
+    }
+
+    fn schedule_of(&self, graph: &Graph) -> Result<Schedule, Error> {
+        self.schedule_with(&|hops| graph.rows_after(hops) as u64)
+    }
+
+    /// `rows_after(hops)`: how many rows are computed after so many aggregations.
+    fn schedule_with(&self, rows_after: &dyn Fn(usize) -> u64) -> Result<Schedule, Error> {
+        let spec = self.spec;
+        let (columns, expected) = (self.features.columns(), spec.in_channels());
+        if columns != expected {
+            let expected = format!("{expected} (in_channels of the model)");
+            return Err(InputError::dimension("features", format!("{columns} columns"), expected).into());
+        }
+        if self.graph.nodes >= 1 << 32 {
+            return Err(InputError::too_large("the graph", format!("{} nodes", self.graph.nodes), "2^32 - 1 (32-bit indices)").into());
+        }
+        for (option, value) in [("slice", self.slice), ("row_block", self.row_block)] {
+            if value == Some(0) {
+                return Err(InputError::parameter(option, 0, "at least 1").into());
+            }
+        }
+        let resident = Resident {
+            graph: self.graph.bytes(),
+            features: self.features.bytes(self.graph.nodes),
+            weights: self.data.map_or(0, |data| data.model.bytes()),
+        };
+        let candidates = self.candidates(rows_after);
+        let Some(least) = candidates.iter().min_by_key(|candidate| candidate.least().0) else {
+            return Err(InputError::parameter("the planner's tier", "spill", "another, or give a spill folder").into());
+        };
+        let (minimum, limiting_layer) = least.least();
+        if minimum == u64::MAX {
+            return Err(InputError::too_large("the schedule", "more bytes", "2^64 - 1").into());
+        }
+        let budget = match self.budget {
+            None => None,
+            Some(MemoryBudget::Working(bytes)) => Some(bytes),
+            Some(MemoryBudget::Total(bytes)) => Some(bytes.saturating_sub(resident.total())),
+        };
+        let allowed = budget.unwrap_or(u64::MAX);
+        if allowed < minimum {
+            let suggestion = if self.spill.is_none() {
+                format!("Allow {minimum} bytes, or give a spill folder: then less will do.")
+            } else {
+                format!("Allow {minimum} bytes, or use fewer threads.")
+            };
+            return Err(Error::BudgetTooSmall { budget: allowed, minimum, limiting_layer, suggestion });
+        }
+        // Of equally fast schedules the one with fewer bytes, then the first.
+        let chosen = candidates.iter().filter_map(|candidate| candidate.fastest(allowed));
+        let Some(chosen) = chosen.min_by(|a, b| (a.seconds, a.peak).partial_cmp(&(b.seconds, b.peak)).unwrap_or(Ordering::Equal)) else {
+            return Err(InputError::too_large("the schedule", "more bytes", "2^64 - 1").into());
+        };
+        Ok(self.settle(chosen, budget, (minimum, limiting_layer), resident, frontier(&candidates), rows_after))
+    }
+
+    /// Every tier, slice and row block, with every recipe of every layer. None depends on the budget.
+    fn candidates(&self, rows_after: &dyn Fn(usize) -> u64) -> Vec<Candidate> {
+        let layers = self.spec.layers();
+        let full = layers.iter().map(widest).max().unwrap_or(1);
+        let mut slices = SLICES.iter().copied().filter(|&s| s < full).collect::<Vec<_>>();
+        slices.push(full);
+        if let Some(slice) = self.slice {
+            slices = vec![slice.min(full)];
+        }
+        let row_blocks = self.row_block.map_or(ROW_BLOCKS.to_vec(), |rows| vec![rows]);
+        let mut candidates = Vec::new();
+        for spill in [false, true] {
+            if spill && self.spill.is_none() {
+                continue;
+            }
+            for &s in &slices {
+                let tier = match (spill, s == full) {
+                    (true, _) => Tier::Spill,
+                    (false, true) => Tier::Fused,
+                    (false, false) => Tier::Panels,
+                };
+                if self.tier.is_some_and(|wanted| wanted != tier) {
+                    continue;
+                }
+                let ways = Rc::new(self.ways(s, spill, rows_after));
+                for &row_block in &row_blocks {
+                    candidates.push(Candidate::new(self, tier, s, row_block, &ways));
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Every recipe of every layer with its cost.
+    fn ways(&self, s: usize, spill: bool, rows_after: &dyn Fn(usize) -> u64) -> Ways {
+        let sizes = Sizes { graph: self.graph, features: self.features, machine: &self.machine, threads: self.threads, s, spill };
+        let mut input = Input::Features(self.features);
+        let mut hops = 0;
+        let mut ways = Vec::new();
+        for layer in self.spec.layers() {
+            let priced = |recipe: Recipe| {
+                let cost = cost(&recipe, &sizes, &|after| rows_after(hops + after));
+                (recipe, cost)
+            };
+            let of_layer = recipes(layer, input, s, spill).into_iter().map(priced).collect::<Vec<_>>();
+            let (recipe, _) = &of_layer[0];
+            input = Input::Value(recipe.values[recipe.output]);
+            hops += recipe.hops;
+            ways.push(of_layer);
+        }
+        ways
+    }
+
+    fn settle(
+        &self,
+        chosen: Chosen,
+        budget: Option<u64>,
+        (minimum, limiting_layer): (u64, usize),
+        resident: Resident,
+        frontier: Vec<Choice>,
+        rows_after: &dyn Fn(usize) -> u64,
+    ) -> Schedule {
+        let Chosen { candidate, ways, peak, seconds } = chosen;
+        let n = self.graph.nodes;
+        let picked = ways.iter().zip(candidate.ways.iter()).map(|(&way, of_layer)| &of_layer[way]).collect::<Vec<_>>();
+        let (mut hops, mut hops_before, mut input) = (0, Vec::new(), Input::Features(self.features));
+        let mut layers = Vec::new();
+        for (layer, (recipe, cost)) in self.spec.layers().iter().zip(&picked) {
+            hops_before.push(hops);
+            hops += recipe.hops;
+            layers.push(PlannedLayer {
+                op: layer.op,
+                order: order(layer, input),
+                panels: cost.panels,
+                vectors: cost.vectors,
+                bytes: candidate.panel.unwrap_or(0).saturating_mul(cost.panels),
+                flops: cost.flops,
+                seconds: cost.seconds,
+            });
+            input = Input::Value(recipe.values[recipe.output]);
+        }
+        let Input::Value(final_layout) = input else { unreachable!("a model has a layer") };
+        let most = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).max().unwrap_or(0);
+        let sum = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).sum::<u64>();
+        let spilled = candidate.tier == Tier::Spill;
+        let overhead = candidate.overhead + candidate.lists(candidate.threads()) * most(&|cost| cost.panels);
+        // The output is read back from the store, row by row.
+        let last = rows_after(hops) * (final_layout.panels(candidate.slice) * candidate.slice) as u64 * 4;
+        let mut widths = self.spec.layers().iter().map(|layer| (layer.in_channels as u64, layer.width() as u64)).collect::<Vec<_>>();
+        widths[0].0 = 0;
+        let n4 = 4 * u128::from(n);
+        let capped = |bytes: u128| u64::try_from(bytes).unwrap_or(u64::MAX);
+        let full_width = widths.iter().map(|&(a, b)| n4 * u128::from((a + b).max(2 * b))).max().unwrap_or(0);
+        let gather = self.spec.layers().iter().map(|layer| {
+            let nodes = n4 * (layer.in_channels as u128 + layer.width() as u128);
+            8 * u128::from(self.graph.edges) * message_width(layer) as u128 + nodes
+        });
+        Schedule {
+            tier: candidate.tier,
+            slice: candidate.slice,
+            row_block: candidate.row_block,
+            threads: self.threads,
+            budget,
+            predicted_peak: peak,
+            arena: peak - overhead - candidate.owned.unwrap_or(0),
+            overhead,
+            minimum,
+            limiting_layer,
+            lower_bound: capped(widths.iter().map(|&(_, b)| n4 * u128::from(b)).max().unwrap_or(0)),
+            undecomposed_peak: capped(gather.max().unwrap_or(0)),
+            full_width_peak: capped(full_width),
+            resident,
+            bytes_read: sum(&|cost| cost.read) + if spilled { last } else { 0 },
+            bytes_written: sum(&|cost| cost.written),
+            disk: most(&|cost| cost.slots) * 4 * n * candidate.slice as u64,
+            seconds,
+            layers,
+            panels: most(&|cost| cost.panels) as usize,
+            slots: most(&|cost| cost.slots) as usize,
+            vectors: candidate.ways.iter().flatten().map(|(_, cost)| cost.vectors).max().unwrap_or(0) as usize,
+            scratch: candidate.scratch as usize,
+            recipes: picked.into_iter().map(|(recipe, _)| recipe.clone()).collect(),
+            nodes: n as usize,
+            output_columns: self.spec.out_channels(),
+            hops_before,
+            final_layout,
+            frontier,
+        }
+    }
+}
+
+/// Columns of the widest group of any value of a layer, its input excepted.
+fn widest(layer: &LayerSpec) -> usize {
+    let hidden = if layer.op == Op::Gin { layer.hidden_channels() } else { 0 };
+    let project = if layer.project { layer.in_channels } else { 0 };
+    layer.out_channels.max(hidden).max(project)
+}
+
+/// Columns of a message, where there is one an edge.
+fn message_width(layer: &LayerSpec) -> usize {
+    match layer.op {
+        Op::Linear => 0,
+        Op::Gcn | Op::Appnp => layer.out_channels,
+        Op::Gat | Op::Gatv2 => layer.heads * layer.out_channels,
+        Op::Sgc | Op::Sage | Op::Gin | Op::Graphconv | Op::Tag => layer.in_channels,
+    }
+}
+
+/// Every recipe of every layer, with its cost.
+type Ways = Vec<Vec<(Recipe, Cost)>>;
+
+/// A tier, a slice and a row block, with every recipe of every layer.
+///
+/// Bytes are `fixed` and, for each panel, `panel`: one function for what is accepted, for the minimum and for the allocation.
+struct Candidate {
+    tier: Tier,
+    slice: usize,
+    row_block: usize,
+    ways: Rc<Ways>,
+    /// Arena beside panels: scratch and vectors, at their most over all recipes.
+    fixed_arena: Option<u64>,
+    /// Declared beside the arena.
+    overhead: u64,
+    owned: Option<u64>,
+    /// Of one panel in the arena.
+    panel: Option<u64>,
+    /// Numbers of scratch for one row of a block.
+    scratch: u64,
+}
+
+/// Bytes declared for handles, for the buffer of an output file and for small lists.
+const OVERHEAD: u64 = 40 << 10;
+/// The same, for each part that rows are split into.
+const OVERHEAD_PER_THREAD: u64 = 8 << 10;
+/// Bytes of the lists that name a panel, for each part and once.
+const PANEL_LISTS: u64 = 48;
+
+/// A candidate with one recipe for each layer.
+struct Chosen<'a> {
+    candidate: &'a Candidate,
+    ways: Vec<usize>,
+    peak: u64,
+    seconds: f64,
+}
+
+impl Candidate {
+    fn new(planner: &Planner, tier: Tier, slice: usize, row_block: usize, ways: &Rc<Ways>) -> Self {
+        let (n, threads) = (planner.graph.nodes, planner.threads as u64);
+        let costs = || ways.iter().flatten().map(|(_, cost)| cost);
+        let output = planner.spec.out_channels() as u64;
+        let scratch = costs().map(|cost| cost.scratch).max().unwrap_or(0).max(output);
+        let vectors = costs().map(|cost| cost.vectors).max().unwrap_or(0);
+        let line_bytes = |numbers: Option<u64>| numbers.and_then(|k| k.checked_next_multiple_of(LINE)).and_then(|k| k.checked_mul(4));
+        let scratch_bytes = line_bytes(scratch.checked_mul((row_block as u64).min(n.max(1)))).and_then(|b| b.checked_mul(threads));
+        let vector_bytes = line_bytes(Some(n)).and_then(|b| b.checked_mul(vectors));
+        let fixed_arena = scratch_bytes.zip(vector_bytes).and_then(|(a, b)| a.checked_add(b)).and_then(|b| b.checked_add(4 * LINE));
+        let owned = if planner.owned_output { n.checked_mul(4).and_then(|b| b.checked_mul(output)) } else { Some(0) };
+        Candidate {
+            tier,
+            slice,
+            row_block,
+            ways: Rc::clone(ways),
+            fixed_arena,
+            overhead: OVERHEAD + OVERHEAD_PER_THREAD * threads,
+            owned,
+            panel: line_bytes(n.checked_mul(slice as u64)),
+            scratch,
+        }
+    }
+
+    fn lists(&self, threads: u64) -> u64 {
+        PANEL_LISTS * (threads + 1)
+    }
+
+    fn threads(&self) -> u64 {
+        (self.overhead - OVERHEAD) / OVERHEAD_PER_THREAD
+    }
+
+    /// Bytes with so many panels; `None` beyond 64 bits.
+    fn peak(&self, panels: u64) -> Option<u64> {
+        let each = self.panel?.checked_add(self.lists(self.threads()))?;
+        let fixed = self.fixed_arena?.checked_add(self.overhead)?.checked_add(self.owned?)?;
+        fixed.checked_add(each.checked_mul(panels)?)
+    }
+
+    /// The smallest peak, and the layer that sets it.
+    fn least(&self) -> (u64, usize) {
+        let least = self.ways.iter().map(|ways| ways.iter().map(|(_, cost)| cost.panels).min().unwrap_or(0));
+        let (layer, panels) = least.enumerate().fold((0, 0), |best, (layer, panels)| if panels > best.1 { (layer, panels) } else { best });
+        (self.peak(panels).unwrap_or(u64::MAX), layer)
+    }
+
+    /// The fastest choice of recipes within so many bytes.
+    fn fastest(&self, allowed: u64) -> Option<Chosen<'_>> {
+        let mut ways = Vec::with_capacity(self.ways.len());
+        let (mut seconds, mut panels) = (0.0, 0);
+        for of_layer in self.ways.iter() {
+            let fitting = of_layer.iter().enumerate().filter(|(_, (_, cost))| self.peak(cost.panels).is_some_and(|peak| peak <= allowed));
+            let by_time = |a: &(usize, &(Recipe, Cost)), b: &(usize, &(Recipe, Cost))| {
+                a.1.1.seconds.partial_cmp(&b.1.1.seconds).unwrap_or(Ordering::Equal)
+            };
+            let (way, (_, cost)) = fitting.min_by(by_time)?;
+            ways.push(way);
+            seconds += cost.seconds;
+            panels = panels.max(cost.panels);
+        }
+        // Blocks of a few rows leave the multiply-adds without rows to share a load of the weights.
+        seconds *= 1.0 + 1.0 / self.row_block as f64;
+        Some(Chosen { candidate: self, ways, peak: self.peak(panels)?, seconds })
+    }
+}
+
+/// The choices that no other beats in peak, input and output, and time at once.
+fn frontier(candidates: &[Candidate]) -> Vec<Choice> {
+    let mut all = Vec::new();
+    for candidate in candidates {
+        let mut caps = candidate.ways.iter().flatten().filter_map(|(_, cost)| candidate.peak(cost.panels)).collect::<Vec<_>>();
+        caps.sort_unstable();
+        caps.dedup();
+        all.extend(caps.into_iter().filter_map(|cap| {
+            let chosen = candidate.fastest(cap)?;
+            let costs = chosen.ways.iter().zip(candidate.ways.iter()).map(|(&way, of_layer)| of_layer[way].1);
+            let io = costs.map(|cost| cost.read.saturating_add(cost.written)).sum();
+            let Candidate { tier, slice, row_block, .. } = *candidate;
+            Some(Choice { tier, slice, row_block, peak: chosen.peak, io, seconds: chosen.seconds })
+        }));
+    }
+    all.sort_by(|a, b| (a.peak, a.io).cmp(&(b.peak, b.io)).then(a.seconds.total_cmp(&b.seconds)));
+    let mut best: Vec<Choice> = Vec::new();
+    for choice in all {
+        if !best.iter().any(|other| other.io <= choice.io && other.seconds <= choice.seconds) {
+            best.push(choice);
+        }
+    }
+    best
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Schedule { tier, slice, row_block, threads, .. } = self;
+        writeln!(f, "{tier}: panels of {slice} columns, blocks of {row_block} rows, {threads} threads")?;
+        for (k, layer) in self.layers.iter().enumerate() {
+            let order = match layer.order {
+                Order::CombineFirst => "linear map first",
+                Order::AggregateFirst => "aggregation first",
+            };
+            let (op, panels, bytes) = (layer.op.name(), layer.panels, bytes_text(layer.bytes));
+            writeln!(f, "  layer {k}  {op:<10} {order:<17}  {panels:>4} panels  {bytes:>11}")?;
+        }
+        let line = |f: &mut fmt::Formatter, name: &str, bytes: u64| writeln!(f, "{name:<40} {:>12}  ({bytes} B)", bytes_text(bytes));
+        line(f, "peak, predicted", self.predicted_peak)?;
+        line(f, "  of it declared overhead", self.overhead)?;
+        line(f, "smallest budget with these options", self.minimum)?;
+        line(f, "one whole activation", self.lower_bound)?;
+        line(f, "two whole activations", self.full_width_peak)?;
+        line(f, "a message an edge (gather and scatter)", self.undecomposed_peak)?;
+        line(f, "in memory beside: graph, features, weights", self.resident.total())?;
+        line(f, "read from files", self.bytes_read)?;
+        write!(f, "{:<40} {:>12}  ({} B)", "written to the spill folder", bytes_text(self.bytes_written), self.bytes_written)
+    }
+}
+
+/// Bytes for people.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}

@@ -1,0 +1,387 @@
+//! A model without its weights: what its description file says.
+
+use certus_contract::InputError;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The layers of a model in order, without weights: enough to plan with.
+///
+/// ```
+/// use certus_gnn::ModelSpec;
+/// let spec = ModelSpec::from_json(r#"{ "layers": [
+///     { "op": "gcn", "prefix": "conv1", "in_channels": 128, "out_channels": 16, "activation": "relu" },
+///     { "op": "gcn", "prefix": "conv2", "in_channels": 16, "out_channels": 7 } ] }"#)?;
+/// assert_eq!((spec.in_channels(), spec.out_channels()), (128, 7));
+/// # Ok::<(), certus_gnn::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSpec {
+    layers: Vec<LayerSpec>,
+}
+
+/// What a layer computes from a node and the sources of its edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// Kipf and Welling 2017: symmetrically normalised sum.
+    Gcn,
+    /// Wu et al. 2019: K normalised sums and one linear map.
+    Sgc,
+    /// Klicpera et al. 2019: K steps of personalised PageRank, no parameters.
+    Appnp,
+    /// Hamilton et al. 2017: mean, sum, max or min of the neighbours beside the node itself.
+    Sage,
+    /// Xu et al. 2019: a small network of the sum.
+    Gin,
+    /// Veličković et al. 2018: attention over neighbours.
+    Gat,
+    /// Brody et al. 2022: attention whose ranking depends on the node.
+    Gatv2,
+    /// Morris et al. 2019: weighted sum beside the node itself.
+    Graphconv,
+    /// Du et al. 2017: a polynomial of the normalised adjacency.
+    Tag,
+    /// No neighbours at all.
+    Linear,
+}
+
+impl Op {
+    /// Its name in model files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Gcn => "gcn",
+            Op::Sgc => "sgc",
+            Op::Appnp => "appnp",
+            Op::Sage => "sage",
+            Op::Gin => "gin",
+            Op::Gat => "gat",
+            Op::Gatv2 => "gatv2",
+            Op::Graphconv => "graphconv",
+            Op::Tag => "tag",
+            Op::Linear => "linear",
+        }
+    }
+
+    /// Whether weights of edges take part.
+    pub fn uses_edge_weights(self) -> bool {
+        matches!(self, Op::Gcn | Op::Sgc | Op::Appnp | Op::Graphconv | Op::Tag)
+    }
+}
+
+/// How the neighbours' rows become one; a node without neighbours gets 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduce {
+    /// Their sum.
+    #[serde(alias = "add")]
+    Sum,
+    /// Their sum over their number.
+    Mean,
+    /// The largest, column by column.
+    Max,
+    /// The smallest, column by column.
+    Min,
+}
+
+/// A function of each entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// x.
+    #[default]
+    #[serde(alias = "identity")]
+    None,
+    /// max(x, 0).
+    Relu,
+    /// x, below 0 e^x - 1.
+    Elu,
+    /// x, below 0 x / 100.
+    #[serde(alias = "leaky_relu")]
+    Leakyrelu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + e^-x).
+    Sigmoid,
+}
+
+/// What follows the operation in a layer, before the activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// By running mean and variance of each column.
+    Batch,
+    /// By mean and variance of each row.
+    Layer,
+}
+
+/// One layer of a model file; each field is one of the file's, with its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerSpec {
+    /// The operation.
+    pub op: Op,
+    /// What the names of its tensors begin with.
+    #[serde(default)]
+    pub prefix: String,
+    /// Columns in.
+    pub in_channels: usize,
+    /// Columns out; of attention, of one head.
+    pub out_channels: usize,
+    /// Steps of sgc, appnp and tag.
+    #[serde(rename = "K", default, skip_serializing_if = "Option::is_none")]
+    pub hops: Option<usize>,
+    /// The share of its own row that each step of appnp keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f32>,
+    /// Heads of attention.
+    #[serde(default = "one")]
+    pub heads: usize,
+    /// Whether heads stand beside one another (or are averaged).
+    #[serde(default = "yes")]
+    pub concat: bool,
+    /// Of the leaky ReLU in attention scores.
+    #[serde(default = "leaky")]
+    pub negative_slope: f32,
+    /// Whether gatv2 has one map for sources and targets.
+    #[serde(default)]
+    pub share_weights: bool,
+    /// Whether each node gets a loop: gcn, sgc, appnp, gat, gatv2.
+    #[serde(default = "yes")]
+    pub add_self_loops: bool,
+    /// The weight of that loop.
+    #[serde(default = "unit")]
+    pub self_loop_weight: f32,
+    /// Whether sums are normalised: gcn, sgc, appnp, tag.
+    #[serde(default = "yes")]
+    pub normalize: bool,
+    /// The aggregation; by default mean for sage and sum for graphconv.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggr: Option<Reduce>,
+    /// Whether sage and graphconv have a term of the node itself.
+    #[serde(default = "yes")]
+    pub root_weight: bool,
+    /// Whether sage maps the neighbours first.
+    #[serde(default)]
+    pub project: bool,
+    /// Whether sage divides each row by its norm.
+    #[serde(default)]
+    pub l2_normalize: bool,
+    /// Of gin, where the weights have none.
+    #[serde(default)]
+    pub eps: f32,
+    /// Whether gin's eps is a tensor.
+    #[serde(default)]
+    pub train_eps: bool,
+    /// Width of gin's hidden layer; by default out_channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// The norm inside gin's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlp_norm: Option<Norm>,
+    /// Whether there is a bias.
+    #[serde(default = "yes")]
+    pub bias: bool,
+    /// The norm after the operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// The activation after that.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether the layer's input is added at the end.
+    #[serde(default)]
+    pub skip: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn unit() -> f32 {
+    1.0
+}
+
+fn leaky() -> f32 {
+    0.2
+}
+
+impl LayerSpec {
+    /// A layer with the defaults of its operation.
+    pub fn new(op: Op, prefix: &str, in_channels: usize, out_channels: usize) -> Self {
+        LayerSpec {
+            op,
+            prefix: prefix.to_owned(),
+            in_channels,
+            out_channels,
+            hops: None,
+            alpha: None,
+            heads: 1,
+            concat: true,
+            negative_slope: leaky(),
+            share_weights: false,
+            add_self_loops: true,
+            self_loop_weight: 1.0,
+            normalize: true,
+            aggr: None,
+            root_weight: true,
+            project: false,
+            l2_normalize: false,
+            eps: 0.0,
+            train_eps: false,
+            hidden: None,
+            mlp_norm: None,
+            bias: true,
+            norm: None,
+            activation: Activation::None,
+            skip: false,
+        }
+    }
+
+    /// The columns that the next layer sees.
+    pub fn width(&self) -> usize {
+        match self.op {
+            Op::Gat | Op::Gatv2 if self.concat => self.heads.saturating_mul(self.out_channels),
+            _ => self.out_channels,
+        }
+    }
+
+    /// The aggregation that the operation uses.
+    pub fn reduce(&self) -> Reduce {
+        match self.op {
+            Op::Sage => self.aggr.unwrap_or(Reduce::Mean),
+            Op::Graphconv => self.aggr.unwrap_or(Reduce::Sum),
+            _ => Reduce::Sum,
+        }
+    }
+
+    /// Width of gin's hidden layer.
+    pub fn hidden_channels(&self) -> usize {
+        self.hidden.unwrap_or(self.out_channels)
+    }
+
+    /// Steps of sgc, appnp and tag; 0 of linear, 1 of the others.
+    pub fn steps(&self) -> usize {
+        match self.op {
+            Op::Linear => 0,
+            Op::Sgc | Op::Appnp | Op::Tag => self.hops.unwrap_or(1),
+            _ => 1,
+        }
+    }
+
+    fn check(&self, layer: usize) -> Result<(), Error> {
+        let refuse = |option: &'static str, value: String, expected: &str| {
+            Err(Error::InvalidOption { layer, op: self.op.name().into(), option, value, expected: expected.into() })
+        };
+        for (option, value) in [("in_channels", self.in_channels), ("out_channels", self.out_channels), ("heads", self.heads)] {
+            if value == 0 || value > 1 << 24 {
+                return refuse(option, value.to_string(), "from 1 to 2^24");
+            }
+        }
+        if self.hidden.is_some_and(|hidden| hidden == 0 || hidden > 1 << 24) {
+            return refuse("hidden", format!("{:?}", self.hidden.unwrap_or(0)), "from 1 to 2^24");
+        }
+        if self.width() > 1 << 24 {
+            return refuse("heads", self.heads.to_string(), "at most 2^24 columns in all");
+        }
+        if matches!(self.op, Op::Sgc | Op::Appnp | Op::Tag) {
+            match self.hops {
+                None => return refuse("K", "missing".into(), "the number of steps"),
+                Some(hops) if hops > 1 << 16 => return refuse("K", hops.to_string(), "at most 65536"),
+                _ => {}
+            }
+        }
+        if self.op == Op::Appnp {
+            match self.alpha {
+                Some(alpha) if (0.0..=1.0).contains(&alpha) => {}
+                Some(alpha) => return refuse("alpha", alpha.to_string(), "in [0, 1]"),
+                None => return refuse("alpha", "missing".into(), "in [0, 1]"),
+            }
+            if self.in_channels != self.out_channels {
+                return refuse("out_channels", self.out_channels.to_string(), &format!("in_channels = {}", self.in_channels));
+            }
+        }
+        if !self.negative_slope.is_finite() {
+            return refuse("negative_slope", self.negative_slope.to_string(), "finite");
+        }
+        if !self.self_loop_weight.is_finite() {
+            return refuse("self_loop_weight", self.self_loop_weight.to_string(), "finite");
+        }
+        if !self.eps.is_finite() {
+            return refuse("eps", self.eps.to_string(), "finite");
+        }
+        if self.skip && self.width() != self.in_channels {
+            return refuse(
+                "skip",
+                format!("true with {} columns in and {} out", self.in_channels, self.width()),
+                "set where both are equal",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The model file: everything but the layers is ignored.
+#[derive(Serialize, Deserialize)]
+struct File {
+    layers: Vec<LayerSpec>,
+}
+
+impl ModelSpec {
+    /// A model of these layers.
+    ///
+    /// # Errors
+    /// `InvalidOption` for an option outside its range, `EmptyProblem` without layers, `DimensionMismatch` where the columns out of one
+    /// layer are not those into the next.
+    pub fn new(layers: Vec<LayerSpec>) -> Result<Self, Error> {
+        if layers.is_empty() {
+            return Err(InputError::empty("layers of the model", &[0]).into());
+        }
+        for (k, layer) in layers.iter().enumerate() {
+            layer.check(k)?;
+        }
+        for (k, pair) in layers.windows(2).enumerate() {
+            if pair[0].width() != pair[1].in_channels {
+                let place = format!("layer {} ({})", k + 1, pair[1].op.name());
+                let expected = format!("{} (the columns out of layer {k})", pair[0].width());
+                return Err(InputError::dimension(place, format!("in_channels {}", pair[1].in_channels), expected).into());
+            }
+        }
+        Ok(ModelSpec { layers })
+    }
+
+    /// The model of a description file: `{ "layers": [ { "op", "prefix", "in_channels", "out_channels", options... }, ... ] }`.
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` for text that is no such file (an operation that is not known, a field that is missing), and as
+    /// [`ModelSpec::new`].
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let file = serde_json::from_str::<File>(text).map_err(|error| {
+            InputError::unsupported("the model file", format!("not understood ({error})"), "a JSON object with `layers`")
+        })?;
+        ModelSpec::new(file.layers)
+    }
+
+    /// Its description file.
+    pub fn to_json(&self) -> String {
+        // Names and numbers always have a JSON form.
+        serde_json::to_string_pretty(&File { layers: self.layers.clone() }).unwrap_or_default()
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> &[LayerSpec] {
+        &self.layers
+    }
+
+    /// Columns of the features.
+    pub fn in_channels(&self) -> usize {
+        self.layers[0].in_channels
+    }
+
+    /// Columns of the output.
+    pub fn out_channels(&self) -> usize {
+        self.layers[self.layers.len() - 1].width()
+    }
+}
