@@ -2,7 +2,7 @@
 
 use certus_contract::{Basis, Certificate, Check, Claim};
 
-use crate::plan::Resident;
+use crate::plan::{Resident, Schedule};
 
 /// What was predicted of a run before it began, and what was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,35 +37,41 @@ pub struct MemoryFacts {
 
 /// The certificate of a run.
 pub fn certificate(facts: &MemoryFacts) -> Certificate {
-    let number = |bytes: u64| bytes as f64;
+    let measured = Measured { peak: facts.measured_peak, read: facts.bytes_read, written: facts.bytes_written };
+    let limits = Measured { peak: facts.predicted_peak, read: facts.predicted_bytes_read, written: facts.predicted_bytes_written };
+    claim(facts.budget, Some(measured), limits, facts.undecomposed_peak)
+}
+
+/// The certificate of a schedule, before it runs.
+pub(crate) fn promise(schedule: &Schedule) -> Certificate {
+    let limits = Measured { peak: schedule.predicted_peak, read: schedule.bytes_read, written: schedule.bytes_written };
+    claim(schedule.budget, None, limits, schedule.undecomposed_peak)
+}
+
+/// The three quantities that a run is held to, in bytes.
+#[derive(Clone, Copy)]
+struct Measured {
+    peak: u64,
+    read: u64,
+    written: u64,
+}
+
+fn claim(budget: Option<u64>, measured: Option<Measured>, limits: Measured, undecomposed: u64) -> Certificate {
+    let of = |pick: fn(Measured) -> u64| measured.map(|measured| pick(measured) as f64);
     let mut claim =
         Claim::new("The run stays within its memory budget", "feature decomposition (Zhou et al. 2021); one arena by static liveness");
-    if let Some(budget) = facts.budget {
+    if let Some(budget) = budget {
         let statement = "bytes that the plan predicts <= the budget";
-        claim = claim.assumes(Check::le("budget", statement, number(facts.predicted_peak), number(budget)));
+        claim = claim.assumes(Check::le("budget", statement, limits.peak as f64, budget as f64));
     }
-    let claim = claim
-        .guarantees(
-            Check::le(
-                "peak",
-                "bytes held at most <= those predicted before the run",
-                number(facts.measured_peak),
-                number(facts.predicted_peak),
-            )
-            .trivial(number(facts.undecomposed_peak))
-            .basis(Basis::Enforced),
-        )
-        .guarantees(Check::le(
-            "bytes_read",
-            "bytes read from files <= those predicted",
-            number(facts.bytes_read),
-            number(facts.predicted_bytes_read),
-        ))
-        .guarantees(Check::le(
-            "bytes_written",
-            "bytes written to the spill folder <= those predicted",
-            number(facts.bytes_written),
-            number(facts.predicted_bytes_written),
-        ));
-    Certificate::new([claim])
+    let peak = Check::le("peak", "bytes held at most <= those predicted before the run", of(|m| m.peak), limits.peak as f64);
+    let read = Check::le("bytes_read", "bytes read from files <= those predicted", of(|m| m.read), limits.read as f64);
+    let written =
+        Check::le("bytes_written", "bytes written to the spill folder <= those predicted", of(|m| m.written), limits.written as f64);
+    // Reading and writing are no promise of their own: only the peak has something to be better than.
+    let trivial = |check: Check| check.trivial(0.0);
+    Certificate::new([claim
+        .guarantees(peak.trivial(undecomposed as f64).basis(Basis::Enforced))
+        .guarantees(trivial(read))
+        .guarantees(trivial(written))])
 }

@@ -51,14 +51,14 @@ pub fn read_graph(path: impl AsRef<Path>) -> Result<(Graph, Option<Features>), E
     Ok((graph, Some(Features::sparse(features)?)))
 }
 
-/// Features of their own file: dense in an `.npy`, which is streamed, or a SciPy sparse matrix in an `.npz`.
+/// Features of their own file: dense in an `.npy`, which is streamed; of an `.npz` a SciPy sparse matrix, or a dense array, in memory.
 ///
 /// # Errors
 /// As for any file, and `NonFinite`.
-pub fn read_features(path: impl AsRef<Path>) -> Result<Features, Error> {
-    let source = Source::file(path.as_ref());
+pub fn read_features(source: impl Into<Source>) -> Result<Features, Error> {
+    let source = source.into();
     match source.format()? {
-        Format::Npy => Features::npy(path),
+        Format::Npy => Features::npy(source.path()),
         _ => match read_matrix(source)? {
             Matrix::Dense(array) => Features::dense(array.map(|&x| x as f32)),
             Matrix::Sparse(csr) => Features::sparse(csr.map(|&x| x as f32)),

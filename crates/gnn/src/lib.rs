@@ -56,6 +56,7 @@ mod simd;
 mod spec;
 mod steps;
 pub mod storage;
+pub mod synth;
 mod weights;
 
 pub use certificate::{MemoryFacts, certificate};

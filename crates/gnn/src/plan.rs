@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use certus_contract::InputError;
+use certus_contract::{Certificate, InputError};
 
 use crate::cost::{Cost, MachineModel, Sizes, cost};
 use crate::error::Error;
@@ -163,6 +163,11 @@ impl Schedule {
     pub fn frontier(&self) -> &[Choice] {
         &self.frontier
     }
+
+    /// What the schedule promises; nothing is measured yet.
+    pub fn certificate(&self) -> Certificate {
+        crate::certificate::promise(self)
+    }
 }
 
 /// Slices that are tried beside the full width.
@@ -236,6 +241,13 @@ pub struct Plan<'a> {
     pub(crate) spill: Option<PathBuf>,
     pub(crate) check_finite: bool,
     planner: Planner<'a>,
+}
+
+impl Plan<'_> {
+    /// The schedule alone.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
 }
 
 impl std::ops::Deref for Plan<'_> {

@@ -3,6 +3,7 @@
 use crate::verb::System;
 
 mod attention;
+mod gnn;
 mod linalg;
 mod regression;
 
@@ -12,4 +13,5 @@ pub fn certus() -> System {
         .group(linalg::system())
         .group(regression::system())
         .group(attention::system())
+        .group(gnn::system())
 }

@@ -1,0 +1,188 @@
+//! The options that describe a model, its data and a budget.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use certus_contract::InputError;
+use certus_gnn::{
+    FeatureStats, Features, Graph, GraphStats, MemoryBudget, Model, ModelSpec, Planner, Schedule, Weights, read_features, read_graph,
+};
+
+use crate::args::InFile;
+use crate::error::CliError;
+use crate::report::Report;
+
+/// A number of bytes: `1000`, `64KiB`, `1.5MiB`, `2GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be a number of bytes, such as 1000000, 64KiB, 1.5MiB or 2GiB".to_owned();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match &text[digits.len()..] {
+            "" | "B" => 1u64,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        if let Ok(count) = digits.parse::<u64>() {
+            return count.checked_mul(unit).map(Bytes).ok_or_else(wrong);
+        }
+        let count = digits.parse::<f64>().map_err(|_| wrong())?;
+        let bytes = count * unit as f64;
+        if unit > 1 && (0.0..9e18).contains(&bytes) { Ok(Bytes(bytes as u64)) } else { Err(wrong()) }
+    }
+}
+
+/// The sizes of a graph: `nodes=N,edges=M[,max-degree=D]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    nodes: u64,
+    edges: u64,
+}
+
+impl FromStr for Sizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut nodes, mut edges) = (None, None);
+        for part in text.split(',') {
+            let Some((name, value)) = part.split_once('=') else { return Err("must be nodes=N,edges=M[,max-degree=D]".into()) };
+            let value = value.trim().parse::<u64>().map_err(|_| format!("{value} is no whole number"))?;
+            match name.trim() {
+                "nodes" => nodes = Some(value),
+                "edges" => edges = Some(value),
+                // No buffer here depends on it: rows of any length are reduced as they come.
+                "max-degree" => {}
+                other => return Err(format!("{other} is not known; it must be nodes=N,edges=M[,max-degree=D]")),
+            }
+        }
+        match (nodes, edges) {
+            (Some(nodes), Some(edges)) => Ok(Sizes { nodes, edges }),
+            _ => Err("must have nodes=N and edges=M".into()),
+        }
+    }
+}
+
+/// What the activations are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum PrecisionArg {
+    /// 32 bits
+    #[default]
+    F32,
+}
+
+/// Options of the schedule.
+#[derive(clap::Args)]
+pub(super) struct ScheduleArgs {
+    /// Bytes for activations and buffers: 1000000, 64KiB, 1.5MiB, 2GiB [default: enough for the fastest plan]
+    #[arg(long, value_name = "BYTES")]
+    budget: Option<Bytes>,
+    /// A folder for activations that memory does not hold; it is empty again afterwards
+    #[arg(long, value_name = "DIR")]
+    pub(super) spill: Option<PathBuf>,
+    /// What activations are kept in
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionArg,
+}
+
+impl ScheduleArgs {
+    pub(super) fn apply<'a>(&self, planner: Planner<'a>) -> Planner<'a> {
+        let mut planner = planner.threads(rayon::current_num_threads());
+        if let Some(Bytes(budget)) = self.budget {
+            planner = planner.budget(MemoryBudget::Working(budget));
+        }
+        if let Some(folder) = &self.spill {
+            planner = planner.spill_dir(folder);
+        }
+        planner
+    }
+}
+
+/// The files of a model and its data.
+pub(super) struct Data {
+    pub(super) model: Model,
+    pub(super) graph: Graph,
+    pub(super) features: Features,
+}
+
+/// The model's description.
+pub(super) fn read_spec(file: &InFile) -> Result<ModelSpec, CliError> {
+    let label = file.path().display().to_string();
+    let text = std::fs::read_to_string(file.path()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => InputError::not_found(&label, [""; 0]),
+        std::io::ErrorKind::InvalidData => InputError::unsupported(&label, "no text", "a JSON file"),
+        _ => InputError::unsupported(&label, error.to_string(), "a readable JSON file"),
+    })?;
+    Ok(ModelSpec::from_json(&text)?)
+}
+
+impl Data {
+    pub(super) fn read(graph: &InFile, model: &InFile, weights: &InFile, features: Option<&InFile>) -> Result<Data, CliError> {
+        let spec = read_spec(model)?;
+        let weights = Weights::read(weights.path())?;
+        let model = Model::new(spec, &weights)?;
+        let (graph, own) = read_graph(graph.path())?;
+        let features = match (features, own) {
+            (Some(file), _) => read_features(file)?,
+            (None, Some(own)) => own,
+            (None, None) => {
+                return Err(CliError::new(
+                    "NotFound",
+                    "the graph's file has no features (x_indptr, x_indices, x_data, num_features), and --features is not given",
+                    "Give the features with --features FILE.npy or a SciPy sparse FILE.npz.",
+                ));
+            }
+        };
+        Ok(Data { model, graph, features })
+    }
+
+    pub(super) fn planner(&self) -> Planner<'_> {
+        Planner::new(&self.model, &self.graph, &self.features)
+    }
+}
+
+/// A planner from sizes alone: features dense and streamed.
+pub(super) fn from_sizes<'a>(spec: &'a ModelSpec, sizes: Sizes, args: &ScheduleArgs) -> Planner<'a> {
+    let graph = GraphStats { nodes: sizes.nodes, edges: sizes.edges, weighted: false };
+    let features = FeatureStats::Streamed { columns: spec.in_channels(), entry_bytes: 4 };
+    let planner = args.apply(Planner::from_stats(spec, graph, features));
+    if args.spill.is_some() { planner.allow_spill() } else { planner }
+}
+
+/// What both verbs report of a schedule.
+pub(super) fn report(report: Report, schedule: &Schedule) -> Report {
+    report
+        .metric("predicted_peak", schedule.predicted_peak)
+        .metric("minimum_budget", schedule.minimum)
+        .metric("lower_bound", schedule.lower_bound)
+        .metric("undecomposed_peak", schedule.undecomposed_peak)
+        .metric("full_width_peak", schedule.full_width_peak)
+        .metric("resident_bytes", schedule.resident.total())
+        .metric("overhead_bytes", schedule.overhead)
+        .metric("tier", schedule.tier.to_string())
+        .metric("slice", schedule.slice)
+        .metric("row_block", schedule.row_block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_units() {
+        let read = |text: &str| text.parse::<Bytes>().map(|bytes| bytes.0);
+        assert_eq!(read("1000"), Ok(1000));
+        assert_eq!(read("64KiB"), Ok(65536));
+        assert_eq!(read("1.5MiB"), Ok(1_572_864));
+        assert_eq!(read("2GiB"), Ok(2 << 30));
+        for wrong in ["", "-1", "1.5", "1.5B", "64kb", "1e3", "KiB", "nan", "infGiB", "99999999999TiB"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
