@@ -10,6 +10,8 @@ take fewer of them than there are. What needs no timing (building a sparse matri
 named `prepare_NAME`, whose dict replaces the arguments of `NAME`.
 """
 
+import ctypes
+import gc
 import inspect
 import json
 import sys
@@ -27,7 +29,7 @@ def libraries():
     except ImportError:
         pools = []
     kernels = {f"{p['internal_api']} {p.get('architecture', '')} on {p['num_threads']} thread{'s' if p['num_threads'] > 1 else ''}" for p in pools}
-    for name in ("numpy", "scipy", "sklearn", "jax", "torch"):
+    for name in ("numpy", "scipy", "sklearn", "jax", "torch", "torch_geometric"):
         module = sys.modules.get(name)
         if module is not None:
             note = f", {'; '.join(sorted(kernels))}" if name in ("numpy", "torch") and kernels else ""
@@ -45,11 +47,15 @@ def status(field):
 def peak_of(work):
     """Bytes resident at the peak of one call above those before it, where the system tells; else None."""
     try:
+        # What malloc keeps of earlier calls would be counted as there before, and hide as much of the peak.
+        gc.collect()
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         before = status("VmRSS")
         work()
         return max(0, status("VmHWM") - before)
-    except OSError:
+    except (OSError, TypeError):
         return None
 
 

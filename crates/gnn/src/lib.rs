@@ -36,7 +36,6 @@
 //!
 //! Sources: Zhou et al., accelerating large scale real-time GNN inference, 2021 (feature decomposition); Kipf and Welling 2017; Hamilton et al.
 //! 2017; Veličković et al. 2018; Brody et al. 2022; Xu et al. 2019; Wu et al. 2019; Klicpera et al. 2019; Morris et al. 2019; Du et al. 2017.
-#![forbid(unsafe_code)]
 
 mod certificate;
 mod cost;

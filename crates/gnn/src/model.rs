@@ -6,6 +6,7 @@ use certus_contract::InputError;
 use certus_numeric::Array;
 
 use crate::error::{Error, shape_text};
+use crate::kernels::combine::Strips;
 use crate::spec::{LayerSpec, ModelSpec, Norm, Op};
 use crate::steps::VectorSlot;
 use crate::weights::{WeightLayout, Weights};
@@ -24,15 +25,14 @@ pub struct Model {
 /// The parameters of one layer, as steps name them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params {
-    /// Transposed: in x out, so that a row of the input meets rows.
-    pub(crate) matrices: BTreeMap<usize, Array<f32>>,
+    pub(crate) matrices: BTreeMap<usize, Strips>,
     pub(crate) vectors: BTreeMap<VectorSlot, Vec<f32>>,
     pub(crate) one_plus_eps: f32,
 }
 
 impl Params {
     fn bytes(&self) -> u64 {
-        let matrices = self.matrices.values().map(Array::len).sum::<usize>();
+        let matrices = self.matrices.values().map(Strips::len).sum::<usize>();
         4 * (matrices + self.vectors.values().map(Vec::len).sum::<usize>()) as u64
     }
 }
@@ -235,7 +235,7 @@ impl Binder<'_> {
             self.notes.push(format!("{full}: stored as (in, out)"));
         }
         let matrix = if transposed { tensor.transposed() } else { tensor };
-        params.matrices.insert(slot, matrix);
+        params.matrices.insert(slot, Strips::new(&matrix));
         Ok(())
     }
 

@@ -64,6 +64,15 @@ impl<T: Real> WithSimd for Slice<'_, T> {
     }
 }
 
+/// e^x with the bits of [`exp_slice`], to be inlined into a kernel that was dispatched by the caller.
+///
+/// `FUSED` must say whether the kernel runs where fused multiply-add is an instruction, as [`exp_slice`] decides it: on x86 and aarch64
+/// with more than one lane. Elsewhere it would be a library call.
+#[inline(always)]
+pub fn exp_in_kernel<const FUSED: bool, T: Real>(x: T) -> T {
+    x.exp_kernel::<FUSED>()
+}
+
 /// Writes e^x for each entry x of `from` into `to`.
 ///
 /// # Panics

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::epilogue::{Bound, RowFactors};
+use super::prefetch::prefetch;
 use super::{RowsOf, all_finite};
 use crate::graph::{Graph, Normalisation};
 use crate::simd::{Kernel, multiply_add};
@@ -89,10 +90,15 @@ impl Kernel for Aggregate<'_> {
     }
 }
 
+/// Edges that a row of a neighbour is asked for ahead.
+const AHEAD: usize = 12;
+
 /// The neighbours of one row.
 struct Row<'a> {
     i: usize,
     sources: &'a [u32],
+    /// The sources some edges further on, over the ends of rows.
+    ahead: &'a [u32],
     weights: Option<&'a [f32]>,
     skip_loops: bool,
     reduce: Reduce,
@@ -106,7 +112,9 @@ impl<'a> Row<'a> {
         let sources = if operator.no_edges { &[] } else { graph.sources(i) };
         let weights = if operator.weighted && !operator.no_edges { graph.weights_into(i) } else { None };
         let skip_loops = operator.drop_loops && graph.has_loops();
-        Row { i, sources, weights, skip_loops, reduce: operator.reduce, own, panel }
+        let begin = (graph.indptr()[i] as usize + AHEAD).min(graph.edges());
+        let ahead = &graph.indices()[begin..(begin + sources.len()).min(graph.edges())];
+        Row { i, ahead, sources, weights, skip_loops, reduce: operator.reduce, own, panel }
     }
 
     /// The aggregate of some columns, in the order of the edges; the own row comes last.
@@ -119,7 +127,12 @@ impl<'a> Row<'a> {
         let mut x = [0.0f32; C];
         match (self.reduce, self.weights) {
             (Reduce::Sum | Reduce::Mean, None) if !self.skip_loops => {
-                for &j in self.sources {
+                for (k, &j) in self.sources.iter().enumerate() {
+                    if let Some(&next) = self.ahead.get(k) {
+                        for line in (0..C).step_by(16) {
+                            prefetch(self.panel.data, next as usize * self.panel.stride + column + line);
+                        }
+                    }
                     let y = at(j as usize);
                     for c in 0..C {
                         x[c] += y[c];

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use certus_numeric::exp::exp_slice;
+use certus_numeric::exp::exp_in_kernel;
 
 use super::epilogue::{Bound, NO_FACTORS, leaky};
 use super::{RowsOf, add_lanes, all_finite};
@@ -11,56 +11,87 @@ use crate::simd::{Kernel, multiply_add};
 use crate::steps::Epilogue;
 
 /// Edges whose scores are held at a time.
-const EDGES: usize = 128;
+const EDGES: usize = 64;
 
-/// The sources of a row's messages in order: those of its edges, loops left out, then itself; or its edges as they are.
-#[inline(always)]
-fn messages(graph: &Graph, i: usize, loops: bool) -> impl Iterator<Item = usize> + '_ {
-    let skip = loops && graph.has_loops();
-    let edges = graph.sources(i).iter().map(|&j| j as usize).filter(move |&j| !skip || j != i);
-    edges.chain(loops.then_some(i))
+/// The score of a message from node `j`; of a stored loop, where loops are replaced, minus infinity: its weight is 0.
+trait Score {
+    fn score<const FUSED: bool>(&self, j: usize) -> f32;
 }
 
-/// Runs over the messages of a row, some at a time.
-///
-/// `score` gives a message's score; `each` takes the source and its weight e^(score - largest). Returns the sum of the weights, 0 where
-/// there is no message.
-#[inline(always)]
-fn softmax(graph: &Graph, i: usize, loops: bool, mut score: impl FnMut(usize) -> f32, mut each: impl FnMut(usize, f32)) -> f32 {
-    let (mut scores, mut sources) = ([0.0f32; EDGES], [0u32; EDGES]);
-    let (mut largest, mut held, mut count) = (f32::NEG_INFINITY, 0, 0);
-    for j in messages(graph, i, loops) {
-        let score = score(j);
-        largest = if score > largest { score } else { largest };
-        if count < EDGES {
-            (scores[count], sources[count], held) = (score, j as u32, count + 1);
-        }
-        count += 1;
+/// The messages to one row: those of its edges, and (with `loops`) of itself in place of its stored loops.
+struct Messages<'a> {
+    i: usize,
+    sources: &'a [u32],
+    loops: bool,
+    skip_loops: bool,
+}
+
+impl<'a> Messages<'a> {
+    #[inline(always)]
+    fn of(graph: &'a Graph, i: usize, loops: bool) -> Self {
+        Messages { i, sources: graph.sources(i), loops, skip_loops: loops && graph.has_loops() }
     }
-    let mut sum = 0.0;
-    let mut add = |scores: &mut [f32], sources: &[u32]| {
-        scores.iter_mut().for_each(|score| *score -= largest);
-        exp_slice(scores);
-        for (&weight, &j) in scores.iter().zip(sources) {
-            sum += weight;
-            each(j as usize, weight);
+
+    /// The scores of some edges.
+    #[inline(always)]
+    fn scores<const FUSED: bool>(&self, sources: &[u32], score: &impl Score, out: &mut [f32]) {
+        for (out, &j) in out.iter_mut().zip(sources) {
+            *out = score.score::<FUSED>(j as usize);
         }
-    };
-    add(&mut scores[..held], &sources[..held]);
-    if count > held {
-        // Scores beyond those that were held are computed again.
-        let mut filled = 0;
-        for j in messages(graph, i, loops).skip(held) {
-            (scores[filled], sources[filled]) = (score(j), j as u32);
-            filled += 1;
-            if filled == EDGES {
-                add(&mut scores, &sources);
-                filled = 0;
+        if self.skip_loops {
+            for (out, &j) in out.iter_mut().zip(sources) {
+                *out = if j as usize == self.i { f32::NEG_INFINITY } else { *out };
             }
         }
-        add(&mut scores[..filled], &sources[..filled]);
     }
-    sum
+}
+
+/// e^(score - largest) in place.
+#[inline(always)]
+fn weigh<const FUSED: bool>(scores: &mut [f32], largest: f32) {
+    for score in scores {
+        *score = exp_in_kernel::<FUSED, f32>(*score - largest);
+    }
+}
+
+#[inline(always)]
+fn largest_of(scores: &[f32], before: f32) -> f32 {
+    scores.iter().fold(before, |largest, &score| if score > largest { score } else { largest })
+}
+
+/// The softmax-weighted sum over the messages of a row, `$each!(j, weight)` for each; gives the sum of the weights. A macro, since what is not
+/// inlined would not be compiled for the registers at hand.
+macro_rules! softmax {
+    ($fused:ident, $messages:expr, $score:expr, |$j:ident, $weight:ident| $each:block) => {{
+        let (messages, score) = (&$messages, &$score);
+        let mut scores = [0.0f32; EDGES];
+        let own = if messages.loops { score.score::<$fused>(messages.i) } else { f32::NEG_INFINITY };
+        let mut largest = own;
+        for sources in messages.sources.chunks(EDGES) {
+            messages.scores::<$fused>(sources, score, &mut scores[..sources.len()]);
+            largest = largest_of(&scores[..sources.len()], largest);
+        }
+        let held = messages.sources.len() <= EDGES;
+        let mut sum = 0.0f32;
+        for sources in messages.sources.chunks(EDGES) {
+            let scores = &mut scores[..sources.len()];
+            if !held {
+                messages.scores::<$fused>(sources, score, scores);
+            }
+            weigh::<$fused>(scores, largest);
+            for (&$j, &$weight) in sources.iter().zip(scores.iter()) {
+                let $j = $j as usize;
+                sum += $weight;
+                $each
+            }
+        }
+        if messages.loops {
+            let ($j, $weight) = (messages.i, exp_in_kernel::<$fused, f32>(own - largest));
+            sum += $weight;
+            $each
+        }
+        sum
+    }};
 }
 
 /// One panel of one head of GAT, whose scores are sums of a number of the source and one of the target.
@@ -78,24 +109,32 @@ pub(crate) struct Attend<'a> {
     pub(crate) out: &'a mut [f32],
 }
 
+/// Scores of GAT for one target.
+struct AddedScores<'a> {
+    sources: &'a [f32],
+    target: f32,
+    slope: f32,
+}
+
+impl Score for AddedScores<'_> {
+    #[inline(always)]
+    fn score<const FUSED: bool>(&self, j: usize) -> f32 {
+        leaky(self.sources[j] + self.target, self.slope)
+    }
+}
+
 impl Attend<'_> {
     #[inline(always)]
     fn columns<const FUSED: bool, const C: usize>(&self, i: usize, column: usize) -> [f32; C] {
         let mut x = [0.0f32; C];
-        let target = self.target_scores[i];
-        let sum = softmax(
-            self.graph,
-            i,
-            self.loops,
-            |j| leaky(self.source_scores[j] + target, self.slope),
-            |j, weight| {
-                let begin = j * self.source.stride + column;
-                let y = self.source.data[begin..].first_chunk::<C>().expect("a panel has all rows");
-                for c in 0..C {
-                    x[c] = multiply_add::<FUSED>(weight, y[c], x[c]);
-                }
-            },
-        );
+        let score = AddedScores { sources: self.source_scores, target: self.target_scores[i], slope: self.slope };
+        let (data, stride) = (self.source.data, self.source.stride);
+        let sum = softmax!(FUSED, Messages::of(self.graph, i, self.loops), score, |j, weight| {
+            let y = data[j * stride + column..].first_chunk::<C>().expect("a panel has all rows");
+            for c in 0..C {
+                x[c] = multiply_add::<FUSED>(weight, y[c], x[c]);
+            }
+        });
         if sum != 0.0 {
             x.iter_mut().for_each(|x| *x = *x / sum + 0.0);
         }
@@ -155,6 +194,41 @@ pub(crate) struct AttendPair<'a> {
     pub(crate) out: &'a mut [f32],
 }
 
+/// Scores of GATv2 for one target.
+struct PairScores<'a> {
+    left: &'a [RowsOf<'a>],
+    right: &'a [f32],
+    attention: &'a [f32],
+    slope: f32,
+}
+
+impl Score for PairScores<'_> {
+    /// In eight lanes by the column of the head, whatever the panels.
+    #[inline(always)]
+    fn score<const FUSED: bool>(&self, j: usize) -> f32 {
+        let (width, s) = (self.right.len(), self.left[0].stride);
+        let mut lanes = [0.0f32; 8];
+        for (p, panel) in self.left.iter().enumerate() {
+            let begin = p * s;
+            let count = s.min(width - begin);
+            let y = panel.row(j, 0, count);
+            let (right, attention) = (&self.right[begin..begin + count], &self.attention[begin..begin + count]);
+            let whole = if begin % 8 == 0 { count / 8 } else { 0 };
+            let chunks = y.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0).zip(attention.as_chunks::<8>().0);
+            for ((y, right), attention) in chunks.take(whole) {
+                for c in 0..8 {
+                    lanes[c] = multiply_add::<FUSED>(attention[c], leaky(y[c] + right[c], self.slope), lanes[c]);
+                }
+            }
+            for c in 8 * whole..count {
+                let lane = (begin + c) % 8;
+                lanes[lane] = multiply_add::<FUSED>(attention[c], leaky(y[c] + right[c], self.slope), lanes[lane]);
+            }
+        }
+        add_lanes(lanes)
+    }
+}
+
 impl Kernel for AttendPair<'_> {
     type Output = ();
 
@@ -163,33 +237,8 @@ impl Kernel for AttendPair<'_> {
         let AttendPair { graph, i, left, right, attention, loops, slope, out } = self;
         let (width, s) = (right.len(), left[0].stride);
         out.fill(0.0);
-        let score = |j: usize| {
-            let mut lanes = [0.0f32; 8];
-            for (p, panel) in left.iter().enumerate() {
-                let begin = p * s;
-                let count = s.min(width - begin);
-                let y = panel.row(j, 0, count);
-                let (right, attention) = (&right[begin..begin + count], &attention[begin..begin + count]);
-                if begin % 8 == 0 {
-                    let chunks = y.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0).zip(attention.as_chunks::<8>().0);
-                    for ((y, right), attention) in chunks {
-                        for c in 0..8 {
-                            lanes[c] = multiply_add::<FUSED>(attention[c], leaky(y[c] + right[c], slope), lanes[c]);
-                        }
-                    }
-                    for c in count / 8 * 8..count {
-                        lanes[c % 8] = multiply_add::<FUSED>(attention[c], leaky(y[c] + right[c], slope), lanes[c % 8]);
-                    }
-                } else {
-                    for c in 0..count {
-                        let lane = (begin + c) % 8;
-                        lanes[lane] = multiply_add::<FUSED>(attention[c], leaky(y[c] + right[c], slope), lanes[lane]);
-                    }
-                }
-            }
-            add_lanes(lanes)
-        };
-        let sum = softmax(graph, i, loops, score, |j, weight| {
+        let score = PairScores { left, right, attention, slope };
+        let sum = softmax!(FUSED, Messages::of(graph, i, loops), score, |j, weight| {
             for (p, panel) in left.iter().enumerate() {
                 let begin = p * s;
                 let count = s.min(width - begin);

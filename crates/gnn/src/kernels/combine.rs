@@ -8,13 +8,72 @@ use certus_numeric::Array;
 
 use crate::simd::{Kernel, multiply_add};
 
+/// Columns of a strip.
+const STRIP: usize = 16;
+
+/// Inner indices of rows that are packed at a time.
+const PACKED: usize = 256;
+
+/// A matrix as strips of sixteen columns, each with all rows one after the other; the last is padded with zeros.
+#[derive(Clone, Debug)]
+pub(crate) struct Strips {
+    inner: usize,
+    columns: usize,
+    strips: Vec<[f32; STRIP]>,
+}
+
+impl Strips {
+    /// From inner x outer.
+    pub(crate) fn new(matrix: &Array<f32>) -> Self {
+        let (inner, columns) = (matrix.rows(), matrix.cols());
+        let mut strips = vec![[0.0; STRIP]; inner * columns.div_ceil(STRIP)];
+        for (b, strip) in strips.chunks_exact_mut(inner.max(1)).enumerate() {
+            for (k, row) in strip.iter_mut().enumerate() {
+                let begin = b * STRIP;
+                let live = STRIP.min(columns - begin);
+                row[..live].copy_from_slice(&matrix.row(k)[begin..begin + live]);
+            }
+        }
+        Strips { inner, columns, strips }
+    }
+
+    /// Numbers without the padding.
+    pub(crate) fn len(&self) -> usize {
+        self.strips.len() * STRIP
+    }
+
+    fn strip(&self, b: usize) -> &[[f32; STRIP]] {
+        &self.strips[b * self.inner..(b + 1) * self.inner]
+    }
+
+    /// The strips that hold some columns; for each the columns of the strip, and where they go.
+    #[inline(always)]
+    fn covering(&self, columns: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>, usize)> + use<> {
+        debug_assert!(columns.end <= self.columns);
+        let (begin, end) = (columns.start, columns.end);
+        (begin / STRIP..end.div_ceil(STRIP)).map(move |b| {
+            let from = begin.max(b * STRIP);
+            (b, from - b * STRIP..end.min((b + 1) * STRIP) - b * STRIP, from - begin)
+        })
+    }
+}
+
+/// Puts a finished strip in its place.
+#[inline(always)]
+fn store(out: &mut [f32], sums: &[f32], add: bool) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        // Whether zero terms were added or left out, a zero is +0.
+        let sum = sum + 0.0;
+        *out = if add { *out + sum } else { sum };
+    }
+}
+
 /// `out += x w` (or `=`), for some rows and some columns of w.
 pub(crate) struct Combine<'a> {
     pub(crate) x: &'a [f32],
     pub(crate) x_stride: usize,
     pub(crate) rows: usize,
-    /// Inner x outer.
-    pub(crate) w: &'a Array<f32>,
+    pub(crate) w: &'a Strips,
     pub(crate) columns: Range<usize>,
     pub(crate) out: &'a mut [f32],
     pub(crate) out_stride: usize,
@@ -27,54 +86,55 @@ impl Kernel for Combine<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
-        let mut column = 0;
-        macro_rules! strip {
-            ($width:literal) => {
-                while self.columns.len() - column >= $width {
-                    let mut row = 0;
-                    while row + 6 <= self.rows {
-                        self.tile::<FUSED, 6, $width>(row, column);
-                        row += 6;
-                    }
-                    while row + 2 <= self.rows {
-                        self.tile::<FUSED, 2, $width>(row, column);
-                        row += 2;
-                    }
-                    if row < self.rows {
-                        self.tile::<FUSED, 1, $width>(row, column);
-                    }
-                    column += $width;
-                }
-            };
+        let mut row = 0;
+        while self.rows - row >= 6 {
+            self.tile::<FUSED, 6>(row);
+            row += 6;
         }
-        strip!(16);
-        strip!(8);
-        strip!(4);
-        strip!(1);
+        while self.rows - row >= 2 {
+            self.tile::<FUSED, 2>(row);
+            row += 2;
+        }
+        if row < self.rows {
+            self.tile::<FUSED, 1>(row);
+        }
     }
 }
 
 impl Combine<'_> {
+    /// `R` rows through all strips.
     #[inline(always)]
-    fn tile<const FUSED: bool, const R: usize, const C: usize>(&mut self, row: usize, column: usize) {
-        let (inner, stride) = (self.w.rows(), self.w.cols());
-        let w = &self.w.as_slice()[self.columns.start + column..];
-        let x: [&[f32]; R] = std::array::from_fn(|r| &self.x[(row + r) * self.x_stride..][..inner]);
-        let mut sums = [[0.0f32; C]; R];
-        for k in 0..inner {
-            let w = w[k * stride..].first_chunk::<C>().expect("a strip lies in the matrix");
+    fn tile<const FUSED: bool, const R: usize>(&mut self, row: usize) {
+        let inner = self.w.inner;
+        let mut packed = [[0.0f32; R]; PACKED];
+        // Rows side by side, so that one index of all of them is one load.
+        let pack = |packed: &mut [[f32; R]; PACKED], begin: usize, count: usize| {
             for r in 0..R {
-                let x = x[r][k];
-                for c in 0..C {
-                    sums[r][c] = multiply_add::<FUSED>(x, w[c], sums[r][c]);
+                let x = &self.x[(row + r) * self.x_stride + begin..][..count];
+                for (packed, &x) in packed[..count].iter_mut().zip(x) {
+                    packed[r] = x;
                 }
             }
+        };
+        if inner <= PACKED {
+            pack(&mut packed, 0, inner);
         }
-        for r in 0..R {
-            let out = &mut self.out[(row + r) * self.out_stride + column..][..C];
-            for c in 0..C {
-                let sum = sums[r][c] + 0.0;
-                out[c] = if self.add { out[c] + sum } else { sum };
+        for (b, live, place) in self.w.covering(&self.columns) {
+            let mut sums = [[0.0f32; STRIP]; R];
+            for (k, w) in self.w.strip(b).chunks(PACKED).enumerate() {
+                if inner > PACKED {
+                    pack(&mut packed, k * PACKED, w.len());
+                }
+                for (x, w) in packed.iter().zip(w) {
+                    for r in 0..R {
+                        for c in 0..STRIP {
+                            sums[r][c] = multiply_add::<FUSED>(x[r], w[c], sums[r][c]);
+                        }
+                    }
+                }
+            }
+            for r in 0..R {
+                store(&mut self.out[(row + r) * self.out_stride + place..][..live.len()], &sums[r][live.clone()], self.add);
             }
         }
     }
@@ -84,7 +144,7 @@ impl Combine<'_> {
 pub(crate) struct CombineSparse<'a> {
     pub(crate) indices: &'a [u32],
     pub(crate) values: &'a [f32],
-    pub(crate) w: &'a Array<f32>,
+    pub(crate) w: &'a Strips,
     pub(crate) columns: Range<usize>,
     pub(crate) out: &'a mut [f32],
     pub(crate) add: bool,
@@ -94,38 +154,17 @@ impl Kernel for CombineSparse<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(mut self) {
-        let mut column = 0;
-        macro_rules! strip {
-            ($width:literal) => {
-                while self.columns.len() - column >= $width {
-                    self.strip::<FUSED, $width>(column);
-                    column += $width;
+    fn run<const FUSED: bool>(self) {
+        for (b, live, place) in self.w.covering(&self.columns) {
+            let strip = self.w.strip(b);
+            let mut sums = [0.0f32; STRIP];
+            for (&k, &x) in self.indices.iter().zip(self.values) {
+                let w = &strip[k as usize];
+                for c in 0..STRIP {
+                    sums[c] = multiply_add::<FUSED>(x, w[c], sums[c]);
                 }
-            };
-        }
-        strip!(64);
-        strip!(16);
-        strip!(4);
-        strip!(1);
-    }
-}
-
-impl CombineSparse<'_> {
-    #[inline(always)]
-    fn strip<const FUSED: bool, const C: usize>(&mut self, column: usize) {
-        let (w, stride) = (&self.w.as_slice()[self.columns.start + column..], self.w.cols());
-        let mut sums = [0.0f32; C];
-        for (&k, &x) in self.indices.iter().zip(self.values) {
-            let w = w[k as usize * stride..].first_chunk::<C>().expect("a strip lies in the matrix");
-            for c in 0..C {
-                sums[c] = multiply_add::<FUSED>(x, w[c], sums[c]);
             }
-        }
-        let out = &mut self.out[column..column + C];
-        for c in 0..C {
-            let sum = sums[c] + 0.0;
-            out[c] = if self.add { out[c] + sum } else { sum };
+            store(&mut self.out[place..place + live.len()], &sums[live], self.add);
         }
     }
 }

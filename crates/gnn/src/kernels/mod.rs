@@ -4,6 +4,7 @@ pub(crate) mod aggregate;
 pub(crate) mod attend;
 pub(crate) mod combine;
 pub(crate) mod epilogue;
+pub(crate) mod prefetch;
 
 /// Rows of some panel or block, s numbers each, from row `first` on.
 #[derive(Clone, Copy, Debug)]
