@@ -65,7 +65,30 @@ pub(crate) struct Sizes<'a> {
     pub(crate) machine: &'a MachineModel,
     pub(crate) threads: usize,
     pub(crate) s: usize,
+    pub(crate) store: Store,
+}
+
+/// How values are stored between steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Store {
+    /// On disk.
     pub(crate) spill: bool,
+    /// In f16.
+    pub(crate) half: bool,
+    /// With bounds of their errors, in f32.
+    pub(crate) bounds: bool,
+}
+
+impl Store {
+    /// In memory, in f32: steps work on the panels themselves.
+    pub(crate) fn is_direct(self) -> bool {
+        !self.spill && !self.half
+    }
+
+    /// Bytes of a stored number, with its bound.
+    pub(crate) fn bytes(self) -> u64 {
+        (if self.half { 2 } else { 4 }) + if self.bounds { 4 } else { 0 }
+    }
 }
 
 /// What a recipe needs.
@@ -75,7 +98,7 @@ pub(crate) struct Cost {
     pub(crate) panels: u64,
     /// Vectors of n numbers in memory at most.
     pub(crate) vectors: u64,
-    /// Panels on disk at most.
+    /// Panels in the store at most, where that is not the pool of panels.
     pub(crate) slots: u64,
     pub(crate) read: u64,
     pub(crate) written: u64,
@@ -89,6 +112,7 @@ pub(crate) struct Cost {
 pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, rows_after: &dyn Fn(usize) -> u64) -> Cost {
     let mut total = Cost::default();
     let s = sizes.s as u64;
+    let both = 1 + u64::from(sizes.store.bounds);
     let panels = |value: Val| recipe.values[value].panels(sizes.s) as u64;
     let mut held = vec![0u64; recipe.values.len()];
     let mut live = 0;
@@ -119,25 +143,28 @@ pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, rows_after: &dyn Fn(usize) ->
         }
         let work = work(step, recipe, sizes, rows_after(step.hops), rows_after(step.hops.saturating_sub(usize::from(aggregates(step)))));
         // Rows of one panel on their way from or to the disk.
-        let staging = if sizes.spill { s } else { 0 };
-        total.scratch = total.scratch.max(work.scratch + staging);
+        let staging = if sizes.store.is_direct() { 0 } else { both * s };
+        total.scratch = total.scratch.max(both * work.scratch + staging);
         total.vectors = total.vectors.max(work.vectors);
         total.flops += work.flops;
         total.seconds += work.seconds;
         total.read += work.feature_bytes;
         total.seconds += work.feature_bytes as f64 / sizes.machine.disk;
-        if sizes.spill {
-            let (read, written) = (4 * s * work.panel_rows_read, 4 * s * work.panel_rows_written);
+        let (read, written) = (sizes.store.bytes() * s * work.panel_rows_read, sizes.store.bytes() * s * work.panel_rows_written);
+        if sizes.store.spill {
             total.read += read;
             total.written += written;
             total.seconds += (read + written) as f64 / sizes.machine.disk;
-            total.panels = total.panels.max(work.loaded);
+        } else if sizes.store.half {
+            total.seconds += (read + written) as f64 / sizes.machine.stream;
         }
+        total.panels = total.panels.max(work.loaded);
     }
-    if sizes.spill {
-        total.slots = most_live;
-    } else {
+    if sizes.store.is_direct() {
         total.panels = most_live;
+    } else {
+        total.panels *= both;
+        total.slots = most_live;
     }
     total
 }
@@ -250,6 +277,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                     _ => {}
                 }
             }
+            let mut bounded = 0;
             for out in outs {
                 let columns = recipe.values[out.out].columns();
                 work.scratch += columns as u64;
@@ -272,6 +300,10 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                         work.seconds += sweep(width as f64, set);
                     }
                     let Some(matrix) = &term.matrix else { continue };
+                    if sizes.store.bounds && term.over_edges.is_none() {
+                        // What meets the matrix without signs.
+                        bounded = bounded.max(width as u64);
+                    }
                     let inner = match (term.from, sizes.features, term.over_edges) {
                         (From::Features, FeatureStats::Sparse { entries, .. }, None) => entries as f64,
                         _ => rows_f * width as f64,
@@ -282,15 +314,15 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                     work.seconds += flops / flop_rate;
                 }
             }
+            work.scratch += bounded;
         }
-        Kind::Panels { panels: range, operator, epilogue, out, .. } => {
+        Kind::Panels { panels: range, operator, epilogue, .. } => {
             let count = range.len() as u64;
             let accumulated = u64::from(epilogue.accumulate);
             work.loaded = 1;
             work.panel_rows_read = count * (from + rows * (accumulated + others(epilogue).count() as u64));
             work.panel_rows_written = count * rows;
-            work.scratch = if sizes.spill { s * (1 + others(epilogue).count() as u64) } else { 0 };
-            let _ = out;
+            work.scratch = if sizes.store.is_direct() { 0 } else { s * (1 + others(epilogue).count() as u64) };
             if !operator.no_edges {
                 work.flops = edges * (s * count) as f64;
                 work.seconds = count as f64 * sweep(s as f64, panel_bytes);
@@ -314,7 +346,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
             work.vectors = 2;
             work.panel_rows_read = each * (from + rows * (accumulated + others(epilogue).count() as u64));
             work.panel_rows_written = each * rows;
-            work.scratch = if sizes.spill { s * (1 + others(epilogue).count() as u64) } else { 0 };
+            work.scratch = if sizes.store.is_direct() { 0 } else { s * (1 + others(epilogue).count() as u64) };
             work.flops = 2.0 * edges * (s * each) as f64 + 20.0 * edges * each as f64;
             work.seconds = each as f64 * (sweep(s as f64, panel_bytes) + 4.0 * edges * 8.0 / machine.gather(4.0 * from as f64))
                 + each as f64 * 25.0 * edges / flop_rate;

@@ -58,14 +58,14 @@ pub mod storage;
 pub mod synth;
 mod weights;
 
-pub use certificate::{MemoryFacts, certificate};
+pub use certificate::{ErrorFacts, MemoryFacts, certificate};
 pub use cost::MachineModel;
 pub use error::Error;
 pub use features::{FeatureStats, Features};
 pub use graph::{Graph, GraphStats};
 pub use graph_file::{read_features, read_graph};
 pub use model::Model;
-pub use plan::{Choice, MemoryBudget, Plan, PlannedLayer, Planner, Resident, Schedule, Tier};
+pub use plan::{Choice, MemoryBudget, Plan, PlannedLayer, Planner, Precision, Resident, Schedule, Tier};
 pub use recipes::Order;
 pub use reorder::Reorder;
 pub use run::{Classes, Head, Solution};

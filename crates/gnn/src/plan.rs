@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use certus_contract::{Certificate, InputError};
 
-use crate::cost::{Cost, MachineModel, Sizes, cost};
+use crate::cost::{Cost, MachineModel, Sizes, Store, cost};
 use crate::error::Error;
 use crate::features::{FeatureStats, Features};
 use crate::field::Field;
@@ -47,6 +47,19 @@ pub enum MemoryBudget {
     Working(u64),
     /// For these and for graph, features and weights in memory.
     Total(u64),
+}
+
+/// What activations are kept in between steps; all sums are in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, with a bound for each number on its distance from the run in f32 (where every layer has one: not attention, layer norm or
+    /// row norms). The bounds take 32 bits.
+    F16,
+    /// 16 bits, without bounds.
+    F16Unbounded,
 }
 
 /// What is in memory beside the working set.
@@ -148,6 +161,9 @@ pub struct Schedule {
     pub(crate) panels: usize,
     pub(crate) slots: usize,
     pub(crate) vectors: usize,
+    pub(crate) store: Store,
+    /// What activations are kept in.
+    pub precision: Precision,
     /// Numbers of scratch for one row of a block.
     pub(crate) scratch: usize,
     pub(crate) nodes: usize,
@@ -207,6 +223,7 @@ pub struct Planner<'a> {
     row_block: Option<usize>,
     tier: Option<Tier>,
     reorder: Option<Reorder>,
+    precision: Precision,
     machine: MachineModel,
     check_finite: bool,
 }
@@ -302,6 +319,7 @@ impl<'a> Planner<'a> {
             row_block: None,
             tier: None,
             reorder: None,
+            precision: Precision::F32,
             machine: MachineModel::default(),
             check_finite: true,
         }
@@ -351,6 +369,11 @@ impl<'a> Planner<'a> {
     /// in memory.
     pub fn reorder(self, reorder: Reorder) -> Self {
         Planner { reorder: Some(reorder), ..self }
+    }
+
+    /// What activations are kept in; default [`Precision::F32`].
+    pub fn precision(self, precision: Precision) -> Self {
+        Planner { precision, ..self }
     }
 
     /// Speeds for the estimates of time.
@@ -490,18 +513,24 @@ impl<'a> Planner<'a> {
                 if self.tier.is_some_and(|wanted| wanted != tier) {
                     continue;
                 }
-                let ways = Rc::new(self.ways(s, spill, rows_after));
+                let store = Store { spill, half: self.precision != Precision::F32, bounds: self.has_bounds() };
+                let ways = Rc::new(self.ways(s, store, rows_after));
                 for &row_block in &row_blocks {
-                    candidates.push(Candidate::new(self, tier, s, row_block, &ways));
+                    candidates.push(Candidate::new(self, tier, s, store, row_block, &ways));
                 }
             }
         }
         candidates
     }
 
+    /// Whether the run has bounds: asked for, and every layer has some.
+    fn has_bounds(&self) -> bool {
+        self.precision == Precision::F16 && self.spec.layers().iter().all(crate::recipes::has_bound)
+    }
+
     /// Every recipe of every layer with its cost.
-    fn ways(&self, s: usize, spill: bool, rows_after: &dyn Fn(usize) -> u64) -> Ways {
-        let sizes = Sizes { graph: self.graph, features: self.features, machine: &self.machine, threads: self.threads, s, spill };
+    fn ways(&self, s: usize, store: Store, rows_after: &dyn Fn(usize) -> u64) -> Ways {
+        let sizes = Sizes { graph: self.graph, features: self.features, machine: &self.machine, threads: self.threads, s, store };
         let mut input = Input::Features(self.features);
         let mut hops = 0;
         let mut ways = Vec::new();
@@ -510,7 +539,7 @@ impl<'a> Planner<'a> {
                 let cost = cost(&recipe, &sizes, &|after| rows_after(hops + after));
                 (recipe, cost)
             };
-            let of_layer = recipes(layer, input, s, spill).into_iter().map(priced).collect::<Vec<_>>();
+            let of_layer = recipes(layer, input, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
             let (recipe, _) = &of_layer[0];
             input = Input::Value(recipe.values[recipe.output]);
             hops += recipe.hops;
@@ -539,9 +568,9 @@ impl<'a> Planner<'a> {
             layers.push(PlannedLayer {
                 op: layer.op,
                 order: order(layer, input),
-                panels: cost.panels,
+                panels: candidate.units(cost),
                 vectors: cost.vectors,
-                bytes: candidate.panel.unwrap_or(0).saturating_mul(cost.panels),
+                bytes: candidate.unit.unwrap_or(0).saturating_mul(candidate.units(cost)),
                 flops: cost.flops,
                 seconds: cost.seconds,
             });
@@ -551,9 +580,9 @@ impl<'a> Planner<'a> {
         let most = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).max().unwrap_or(0);
         let sum = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).sum::<u64>();
         let spilled = candidate.tier == Tier::Spill;
-        let overhead = candidate.overhead + candidate.lists(candidate.threads()) * most(&|cost| cost.panels);
+        let overhead = candidate.overhead + candidate.lists(candidate.threads()) * most(&|cost| cost.panels.max(cost.slots));
         // The output is read back from the store, row by row.
-        let last = rows_after(hops) * (final_layout.panels(candidate.slice) * candidate.slice) as u64 * 4;
+        let last = rows_after(hops) * (final_layout.panels(candidate.slice) * candidate.slice) as u64 * candidate.store.bytes();
         let mut widths = self.spec.layers().iter().map(|layer| (layer.in_channels as u64, layer.width() as u64)).collect::<Vec<_>>();
         widths[0].0 = 0;
         let n4 = 4 * u128::from(n);
@@ -580,10 +609,12 @@ impl<'a> Planner<'a> {
             resident,
             bytes_read: sum(&|cost| cost.read) + if spilled { last } else { 0 },
             bytes_written: sum(&|cost| cost.written),
-            disk: most(&|cost| cost.slots) * 4 * n * candidate.slice as u64,
+            disk: if spilled { most(&|cost| cost.slots) * candidate.store.bytes() * n * candidate.slice as u64 } else { 0 },
             seconds,
             layers,
-            panels: most(&|cost| cost.panels) as usize,
+            panels: candidate.buffers.max(if candidate.store.is_direct() { most(&|cost| cost.panels) } else { 0 }) as usize,
+            store: candidate.store,
+            precision: self.precision,
             slots: most(&|cost| cost.slots) as usize,
             vectors: candidate.ways.iter().flatten().map(|(_, cost)| cost.vectors).max().unwrap_or(0) as usize,
             scratch: candidate.scratch as usize,
@@ -619,19 +650,23 @@ type Ways = Vec<Vec<(Recipe, Cost)>>;
 
 /// A tier, a slice and a row block, with every recipe of every layer.
 ///
-/// Bytes are `fixed` and, for each panel, `panel`: one function for what is accepted, for the minimum and for the allocation.
+/// Bytes are fixed ones and, for each panel of values in memory, a unit: one function for what is accepted, for the minimum and for the
+/// allocation.
 struct Candidate {
     tier: Tier,
     slice: usize,
     row_block: usize,
+    store: Store,
     ways: Rc<Ways>,
-    /// Arena beside panels: scratch and vectors, at their most over all recipes.
+    /// Arena beside panels of values: scratch, vectors and buffers, at their most over all recipes.
     fixed_arena: Option<u64>,
     /// Declared beside the arena.
     overhead: u64,
     owned: Option<u64>,
-    /// Of one panel in the arena.
-    panel: Option<u64>,
+    /// Of one panel of values in memory.
+    unit: Option<u64>,
+    /// Panels in f32 that sources are read into.
+    buffers: u64,
     /// Numbers of scratch for one row of a block.
     scratch: u64,
 }
@@ -652,28 +687,34 @@ struct Chosen<'a> {
 }
 
 impl Candidate {
-    fn new(planner: &Planner, tier: Tier, slice: usize, row_block: usize, ways: &Rc<Ways>) -> Self {
+    fn new(planner: &Planner, tier: Tier, slice: usize, store: Store, row_block: usize, ways: &Rc<Ways>) -> Self {
         let (n, threads) = (planner.graph.nodes, planner.threads as u64);
-        let costs = || ways.iter().flatten().map(|(_, cost)| cost);
+        let most = |of: fn(&Cost) -> u64| ways.iter().flatten().map(|(_, cost)| of(cost)).max().unwrap_or(0);
         let output = planner.spec.out_channels() as u64;
-        let scratch = costs().map(|cost| cost.scratch).max().unwrap_or(0).max(output);
-        let vectors = costs().map(|cost| cost.vectors).max().unwrap_or(0);
+        // Rows of the output are gathered, with their bounds, and come through a panel's rows from a store.
+        let gathered = if store.is_direct() { output } else { 2 * (output + slice as u64) };
+        let scratch = most(|cost| cost.scratch).max(gathered);
+        let buffers = if store.is_direct() { 0 } else { most(|cost| cost.panels) };
         let line_bytes = |numbers: Option<u64>| numbers.and_then(|k| k.checked_next_multiple_of(LINE)).and_then(|k| k.checked_mul(4));
-        let scratch_bytes = line_bytes(scratch.checked_mul((row_block as u64).min(n.max(1)))).and_then(|b| b.checked_mul(threads));
-        let vector_bytes = line_bytes(Some(n)).and_then(|b| b.checked_mul(vectors));
-        let fixed_arena = scratch_bytes.zip(vector_bytes).and_then(|(a, b)| a.checked_add(b)).and_then(|b| b.checked_add(4 * LINE));
+        let panel = line_bytes(n.checked_mul(slice as u64));
+        let half = n.checked_mul(slice as u64).and_then(|k| k.checked_next_multiple_of(2 * LINE)).and_then(|k| k.checked_mul(2));
+        let unit = match store {
+            Store { spill: true, .. } => Some(0),
+            Store { half: false, .. } => panel,
+            Store { bounds: false, .. } => half,
+            Store { bounds: true, .. } => half.zip(panel).and_then(|(a, b)| a.checked_add(b)),
+        };
+        let parts = [
+            line_bytes(scratch.checked_mul((row_block as u64).min(n.max(1)))).and_then(|b| b.checked_mul(threads)),
+            line_bytes(Some(n)).and_then(|b| b.checked_mul(most(|cost| cost.vectors))),
+            panel.and_then(|b| b.checked_mul(buffers)),
+            // To begin at a cache line.
+            Some(4 * LINE),
+        ];
+        let fixed_arena = parts.into_iter().try_fold(0u64, |sum, part| sum.checked_add(part?));
         let owned = if planner.owned_output { n.checked_mul(4).and_then(|b| b.checked_mul(output)) } else { Some(0) };
-        Candidate {
-            tier,
-            slice,
-            row_block,
-            ways: Rc::clone(ways),
-            fixed_arena,
-            overhead: OVERHEAD + OVERHEAD_PER_THREAD * threads,
-            owned,
-            panel: line_bytes(n.checked_mul(slice as u64)),
-            scratch,
-        }
+        let overhead = OVERHEAD + OVERHEAD_PER_THREAD * threads;
+        Candidate { tier, slice, row_block, store, ways: Rc::clone(ways), fixed_arena, overhead, owned, unit, buffers, scratch }
     }
 
     fn lists(&self, threads: u64) -> u64 {
@@ -684,37 +725,51 @@ impl Candidate {
         (self.overhead - OVERHEAD) / OVERHEAD_PER_THREAD
     }
 
-    /// Bytes with so many panels; `None` beyond 64 bits.
-    fn peak(&self, panels: u64) -> Option<u64> {
-        let each = self.panel?.checked_add(self.lists(self.threads()))?;
-        let fixed = self.fixed_arena?.checked_add(self.overhead)?.checked_add(self.owned?)?;
-        fixed.checked_add(each.checked_mul(panels)?)
+    /// Panels of values in memory.
+    fn units(&self, cost: &Cost) -> u64 {
+        match self.store {
+            Store { spill: true, .. } => 0,
+            Store { half: true, .. } => cost.slots,
+            _ => cost.panels,
+        }
+    }
+
+    /// Bytes that a recipe adds to the fixed ones; `None` beyond 64 bits.
+    fn bytes(&self, cost: &Cost) -> Option<u64> {
+        let lists = self.lists(self.threads()).checked_mul(cost.panels.max(cost.slots))?;
+        self.unit?.checked_mul(self.units(cost))?.checked_add(lists)
+    }
+
+    /// Bytes with so many beside the fixed ones.
+    fn peak(&self, bytes: u64) -> Option<u64> {
+        self.fixed_arena?.checked_add(self.overhead)?.checked_add(self.owned?)?.checked_add(bytes)
     }
 
     /// The smallest peak, and the layer that sets it.
     fn least(&self) -> (u64, usize) {
-        let least = self.ways.iter().map(|ways| ways.iter().map(|(_, cost)| cost.panels).min().unwrap_or(0));
-        let (layer, panels) = least.enumerate().fold((0, 0), |best, (layer, panels)| if panels > best.1 { (layer, panels) } else { best });
-        (self.peak(panels).unwrap_or(u64::MAX), layer)
+        let least = self.ways.iter().map(|ways| ways.iter().map(|(_, cost)| self.bytes(cost).unwrap_or(u64::MAX)).min().unwrap_or(0));
+        let (layer, bytes) = least.enumerate().fold((0, 0), |best, (layer, bytes)| if bytes > best.1 { (layer, bytes) } else { best });
+        (self.peak(bytes).unwrap_or(u64::MAX), layer)
     }
 
     /// The fastest choice of recipes within so many bytes.
     fn fastest(&self, allowed: u64) -> Option<Chosen<'_>> {
         let mut ways = Vec::with_capacity(self.ways.len());
-        let (mut seconds, mut panels) = (0.0, 0);
+        let (mut seconds, mut bytes) = (0.0, 0);
         for of_layer in self.ways.iter() {
-            let fitting = of_layer.iter().enumerate().filter(|(_, (_, cost))| self.peak(cost.panels).is_some_and(|peak| peak <= allowed));
+            let fits = |cost: &Cost| self.bytes(cost).and_then(|bytes| self.peak(bytes)).is_some_and(|peak| peak <= allowed);
+            let fitting = of_layer.iter().enumerate().filter(|(_, (_, cost))| fits(cost));
             let by_time = |a: &(usize, &(Recipe, Cost)), b: &(usize, &(Recipe, Cost))| {
                 a.1.1.seconds.partial_cmp(&b.1.1.seconds).unwrap_or(Ordering::Equal)
             };
             let (way, (_, cost)) = fitting.min_by(by_time)?;
             ways.push(way);
             seconds += cost.seconds;
-            panels = panels.max(cost.panels);
+            bytes = bytes.max(self.bytes(cost)?);
         }
         // Blocks of a few rows leave the multiply-adds without rows to share a load of the weights.
         seconds *= 1.0 + 1.0 / self.row_block as f64;
-        Some(Chosen { candidate: self, ways, peak: self.peak(panels)?, seconds })
+        Some(Chosen { candidate: self, ways, peak: self.peak(bytes)?, seconds })
     }
 }
 
@@ -722,7 +777,7 @@ impl Candidate {
 fn frontier(candidates: &[Candidate]) -> Vec<Choice> {
     let mut all = Vec::new();
     for candidate in candidates {
-        let mut caps = candidate.ways.iter().flatten().filter_map(|(_, cost)| candidate.peak(cost.panels)).collect::<Vec<_>>();
+        let mut caps = candidate.ways.iter().flatten().filter_map(|(_, cost)| candidate.peak(candidate.bytes(cost)?)).collect::<Vec<_>>();
         caps.sort_unstable();
         caps.dedup();
         all.extend(caps.into_iter().filter_map(|cap| {

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+
 use crate::error::Error;
 use crate::steps::{INPUT, Layout, Recipe, Val};
 use crate::storage::PanelFile;
@@ -10,13 +13,15 @@ use crate::storage::PanelFile;
 /// panels are buffers.
 pub(crate) struct Pool<'a> {
     panels: Vec<&'a mut [f32]>,
+    halves: Vec<HalfPanel<'a>>,
     free: Vec<bool>,
-    most_used: usize,
+    most_lent: usize,
+    most_acquired: usize,
 }
 
 impl<'a> Pool<'a> {
-    pub(crate) fn new(panels: Vec<&'a mut [f32]>, ids: usize) -> Self {
-        Pool { panels, free: vec![true; ids], most_used: 0 }
+    pub(crate) fn new(panels: Vec<&'a mut [f32]>, halves: Vec<HalfPanel<'a>>, ids: usize) -> Self {
+        Pool { panels, halves, free: vec![true; ids], most_lent: 0, most_acquired: 0 }
     }
 
     /// The lowest free numbers.
@@ -25,7 +30,7 @@ impl<'a> Pool<'a> {
         assert_eq!(ids.len(), count, "the plan counts every panel that a step takes");
         for &id in &ids {
             self.free[id] = false;
-            self.touch(id, self.panels.len().max(1));
+            self.most_acquired = self.most_acquired.max(id + 1);
         }
         ids
     }
@@ -38,8 +43,17 @@ impl<'a> Pool<'a> {
 
     /// Takes a panel out, to be written; it must come back.
     pub(crate) fn lend(&mut self, id: usize) -> &'a mut [f32] {
-        self.touch(id, usize::MAX);
+        self.most_lent = self.most_lent.max(id + 1);
         std::mem::take(&mut self.panels[id])
+    }
+
+    /// The same of a panel in f16.
+    pub(crate) fn lend_half(&mut self, id: usize) -> HalfPanel<'a> {
+        std::mem::take(&mut self.halves[id])
+    }
+
+    pub(crate) fn take_back_half(&mut self, id: usize, panel: HalfPanel<'a>) {
+        self.halves[id] = panel;
     }
 
     pub(crate) fn take_back(&mut self, id: usize, panel: &'a mut [f32]) {
@@ -50,15 +64,9 @@ impl<'a> Pool<'a> {
         self.panels[id]
     }
 
-    /// Panels in memory that were used at all.
-    pub(crate) fn most_used(&self) -> usize {
-        self.most_used
-    }
-
-    fn touch(&mut self, id: usize, limit: usize) {
-        if id < limit && id < self.panels.len() {
-            self.most_used = self.most_used.max(id + 1);
-        }
+    /// Panels in f32 that were written, and numbers that were taken.
+    pub(crate) fn most_used(&self) -> (usize, usize) {
+        (self.most_lent, self.most_acquired)
     }
 }
 
@@ -100,7 +108,7 @@ impl Values {
 }
 
 /// Cuts rows of s numbers at the ends of ranges.
-pub(crate) fn cut<'p>(mut rows: &'p mut [f32], s: usize, ranges: &[Range<usize>]) -> Vec<&'p mut [f32]> {
+pub(crate) fn cut<'p, T>(mut rows: &'p mut [T], s: usize, ranges: &[Range<usize>]) -> Vec<&'p mut [T]> {
     ranges
         .iter()
         .map(|range| {
@@ -111,23 +119,114 @@ pub(crate) fn cut<'p>(mut rows: &'p mut [f32], s: usize, ranges: &[Range<usize>]
         .collect()
 }
 
+/// A panel in f16 in memory, with the bounds of their errors if there are some.
+#[derive(Default)]
+pub(crate) struct HalfPanel<'a> {
+    pub(crate) values: &'a mut [f16],
+    pub(crate) errors: Option<&'a mut [f32]>,
+}
+
 /// Some rows of some panels, for one part of the work: to be read and written by blocks.
 pub(crate) enum Access<'t> {
+    /// The panels themselves.
     Memory { first: usize, panels: Vec<(usize, &'t mut [f32])> },
-    Disk(&'t PanelFile),
+    Half { first: usize, panels: Vec<(usize, HalfPanel<'t>)> },
+    Disk { values: &'t PanelFile, errors: Option<&'t PanelFile> },
+}
+
+/// Cuts lent panels at the ends of ranges: for each range its part of each.
+fn parts<'t, P, Q>(lent: &'t mut [(usize, P)], ranges: &[Range<usize>], cut: impl Fn(&'t mut P) -> Vec<Q>) -> Vec<Vec<(usize, Q)>> {
+    let mut parts = ranges.iter().map(|_| Vec::with_capacity(lent.len())).collect::<Vec<_>>();
+    for (id, panel) in lent {
+        for (parts, part) in parts.iter_mut().zip(cut(panel)) {
+            parts.push((*id, part));
+        }
+    }
+    parts
 }
 
 impl<'t> Access<'t> {
     /// The parts of lent panels.
-    pub(crate) fn parts(lent: &'t mut [(usize, &mut [f32])], s: usize, ranges: &[Range<usize>]) -> Vec<Access<'t>> {
-        let mut parts = ranges.iter().map(|range| (range.start, Vec::with_capacity(lent.len()))).collect::<Vec<_>>();
+    pub(crate) fn to_memory(lent: &'t mut [(usize, &mut [f32])], s: usize, ranges: &[Range<usize>]) -> Vec<Access<'t>> {
         let rows = ranges.last().map_or(0, |range| range.end);
-        for (id, panel) in lent {
-            for ((_, panels), part) in parts.iter_mut().zip(cut(&mut panel[..rows * s], s, ranges)) {
-                panels.push((*id, part));
+        let parts = parts(lent, ranges, |panel| cut(&mut panel[..rows * s], s, ranges));
+        parts.into_iter().zip(ranges).map(|(panels, range)| Access::Memory { first: range.start, panels }).collect()
+    }
+
+    /// The same of panels in f16.
+    pub(crate) fn to_half(lent: &'t mut [(usize, HalfPanel)], s: usize, ranges: &[Range<usize>]) -> Vec<Access<'t>> {
+        let rows = ranges.last().map_or(0, |range| range.end);
+        let parts = parts(lent, ranges, |panel| {
+            let values = cut(&mut panel.values[..rows * s], s, ranges);
+            let errors: Vec<Option<&mut [f32]>> = match &mut panel.errors {
+                Some(errors) => cut(&mut errors[..rows * s], s, ranges).into_iter().map(Some).collect(),
+                None => ranges.iter().map(|_| None).collect(),
+            };
+            values.into_iter().zip(errors).map(|(values, errors)| HalfPanel { values, errors }).collect()
+        });
+        parts.into_iter().zip(ranges).map(|(panels, range)| Access::Half { first: range.start, panels }).collect()
+    }
+
+    /// Rows of a panel, s numbers each.
+    pub(crate) fn read(&self, id: usize, s: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
+        match self {
+            Access::Memory { first, panels } => out.copy_from_slice(&panels[find(panels, id)].1[(rows.start - first) * s..][..out.len()]),
+            Access::Half { first, panels } => {
+                panels[find(panels, id)].1.values[(rows.start - first) * s..][..out.len()].convert_to_f32_slice(out);
+            }
+            Access::Disk { values, .. } => values.read_rows(id, rows.start, out)?,
+        }
+        Ok(())
+    }
+
+    /// The bounds of the errors of rows of a panel; 0 where there are none.
+    pub(crate) fn read_errors(&self, id: usize, s: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
+        match self {
+            Access::Half { first, panels } => {
+                if let Some(errors) = &panels[find(panels, id)].1.errors {
+                    out.copy_from_slice(&errors[(rows.start - first) * s..][..out.len()]);
+                }
+            }
+            Access::Disk { errors: Some(file), .. } => file.read_rows(id, rows.start, out)?,
+            _ => out.fill(0.0),
+        }
+        Ok(())
+    }
+
+    /// Writes rows of a panel. What the store's precision rounds away is added to the bounds of the errors, which are written too.
+    pub(crate) fn write(&mut self, id: usize, s: usize, rows: Range<usize>, data: &[f32], errors: Option<&mut [f32]>) -> Result<(), Error> {
+        let errors = errors.map(|errors| {
+            for (e, &x) in errors.iter_mut().zip(data) {
+                let rounded = f16::from_f32(x).to_f32();
+                // Exact in f32. What is too large for f16 has no bound.
+                let lost = if rounded.is_finite() { (x - rounded).abs() } else { f32::INFINITY };
+                if lost > 0.0 {
+                    *e = (*e + lost).next_up();
+                }
+            }
+            &*errors
+        });
+        match self {
+            Access::Memory { first, panels } => {
+                let place = find(panels, id);
+                panels[place].1[(rows.start - *first) * s..][..data.len()].copy_from_slice(data);
+            }
+            Access::Half { first, panels } => {
+                let place = find(panels, id);
+                let (panel, begin) = (&mut panels[place].1, (rows.start - *first) * s);
+                panel.values[begin..][..data.len()].convert_from_f32_slice(data);
+                if let (Some(kept), Some(errors)) = (&mut panel.errors, errors) {
+                    kept[begin..][..data.len()].copy_from_slice(errors);
+                }
+            }
+            Access::Disk { values, errors: file } => {
+                values.write_rows(id, rows.start, data)?;
+                if let (Some(file), Some(errors)) = (file, errors) {
+                    file.write_rows(id, rows.start, errors)?;
+                }
             }
         }
-        parts.into_iter().map(|(first, panels)| Access::Memory { first, panels }).collect()
+        Ok(())
     }
 
     /// The rows of a value side by side, `layout.columns()` numbers each.
@@ -138,63 +237,91 @@ impl<'t> Access<'t> {
         s: usize,
         rows: Range<usize>,
         out: &mut [f32],
-        scratch: &mut [f32],
+        staging: &mut [f32],
     ) -> Result<(), Error> {
-        let columns = layout.columns();
         for (k, &id) in ids.iter().enumerate() {
             let range = layout.columns_of(k, s);
             let panel = match self {
                 Access::Memory { first, panels } => &panels[find(panels, id)].1[(rows.start - first) * s..(rows.end - first) * s],
-                Access::Disk(file) => {
-                    let buffer = &mut scratch[..rows.len() * s];
-                    file.read_rows(id, rows.start, buffer)?;
-                    &*buffer
+                _ => {
+                    self.read(id, s, rows.clone(), &mut staging[..rows.len() * s])?;
+                    &staging[..rows.len() * s]
                 }
             };
-            for (row, out) in panel.chunks_exact(s).zip(out.chunks_exact_mut(columns)) {
-                out[range.clone()].copy_from_slice(&row[..range.len()]);
-            }
+            spread(panel, s, range, out, layout.columns());
         }
         Ok(())
     }
 
-    /// Writes rows, of which each has all columns of a value, to its panels; padding becomes 0.
+    /// The same of the bounds of their errors.
+    pub(crate) fn gather_errors(
+        &self,
+        ids: &[usize],
+        layout: Layout,
+        s: usize,
+        rows: Range<usize>,
+        out: &mut [f32],
+        staging: &mut [f32],
+    ) -> Result<(), Error> {
+        for (k, &id) in ids.iter().enumerate() {
+            let panel = &mut staging[..rows.len() * s];
+            self.read_errors(id, s, rows.clone(), panel)?;
+            spread(panel, s, layout.columns_of(k, s), out, layout.columns());
+        }
+        Ok(())
+    }
+
+    /// Writes rows, of which each has all columns of a value, to its panels; padding becomes 0. With them the bounds of their errors.
     pub(crate) fn scatter(
         &mut self,
         ids: &[usize],
         layout: Layout,
         s: usize,
         rows: Range<usize>,
-        from: &[f32],
-        scratch: &mut [f32],
+        (from, errors): (&[f32], Option<&[f32]>),
+        staging: &mut [f32],
     ) -> Result<(), Error> {
-        let columns = layout.columns();
+        let count = rows.len() * s;
         for (k, &id) in ids.iter().enumerate() {
             let range = layout.columns_of(k, s);
-            let file = match self {
-                Access::Memory { .. } => None,
-                Access::Disk(file) => Some(*file),
-            };
-            let panel = match self {
+            match self {
                 Access::Memory { first, panels } => {
                     let place = find(panels, id);
-                    &mut panels[place].1[(rows.start - *first) * s..(rows.end - *first) * s]
+                    let panel = &mut panels[place].1[(rows.start - *first) * s..(rows.end - *first) * s];
+                    narrow(from, layout.columns(), range, panel, s);
                 }
-                Access::Disk(_) => &mut scratch[..rows.len() * s],
-            };
-            for (row, from) in panel.chunks_exact_mut(s).zip(from.chunks_exact(columns)) {
-                let (live, rest) = row.split_at_mut(range.len());
-                live.copy_from_slice(&from[range.clone()]);
-                rest.fill(0.0);
-            }
-            if let Some(file) = file {
-                file.write_rows(id, rows.start, panel)?;
+                _ => {
+                    let (panel, rest) = staging.split_at_mut(count);
+                    narrow(from, layout.columns(), range.clone(), panel, s);
+                    let errors = errors.map(|errors| {
+                        let panel = &mut rest[..count];
+                        narrow(errors, layout.columns(), range, panel, s);
+                        panel
+                    });
+                    self.write(id, s, rows.clone(), panel, errors)?;
+                }
             }
         }
         Ok(())
     }
 }
 
-fn find(panels: &[(usize, &mut [f32])], id: usize) -> usize {
+/// A panel's rows into some columns of rows.
+fn spread(panel: &[f32], s: usize, range: Range<usize>, out: &mut [f32], columns: usize) {
+    for (row, out) in panel.chunks_exact(s).zip(out.chunks_exact_mut(columns)) {
+        out[range.clone()].copy_from_slice(&row[..range.len()]);
+    }
+}
+
+/// Some columns of rows into a panel's rows.
+fn narrow(from: &[f32], columns: usize, range: Range<usize>, panel: &mut [f32], s: usize) {
+    for (row, from) in panel.chunks_exact_mut(s).zip(from.chunks_exact(columns)) {
+        let (live, rest) = row.split_at_mut(range.len());
+        live.copy_from_slice(&from[range.clone()]);
+        rest.fill(0.0);
+    }
+}
+
+fn find<P>(panels: &[(usize, P)], id: usize) -> usize {
     panels.binary_search_by_key(&id, |(id, _)| *id).expect("a step lends what it reads and writes")
 }

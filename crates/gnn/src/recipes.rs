@@ -84,6 +84,12 @@ pub(crate) fn hops(layer: &LayerSpec) -> usize {
     layer.steps()
 }
 
+/// Whether a layer has a bound on what errors of its input become: attention and norms of rows divide by what depends on them.
+pub(crate) fn has_bound(layer: &LayerSpec) -> bool {
+    let rows = layer.norm == Some(Norm::Layer) || (layer.op == Op::Sage && layer.l2_normalize);
+    !matches!(layer.op, Op::Gat | Op::Gatv2) && !rows
+}
+
 struct Builder<'a> {
     layer: &'a LayerSpec,
     input: Input,

@@ -2,7 +2,6 @@
 
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,21 +9,22 @@ use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
 use certus_io::NpyWriter;
 use certus_numeric::softmax::softmax_row;
 use certus_numeric::{Array, Csr};
+use half::f16;
 use rayon::prelude::*;
 
-use crate::certificate::{MemoryFacts, certificate};
-use crate::cost;
+use crate::certificate::{ErrorFacts, MemoryFacts, certificate};
+use crate::cost::{self, Store};
 use crate::error::Error;
-use crate::features::Features;
+use crate::features::{FeatureStats, Features};
 use crate::graph::Graph;
-use crate::kernels::aggregate::{Aggregate, AggregateRow, aggregate_sparse_row, factors};
+use crate::kernels::aggregate::{Aggregate, AggregateBounded, AggregateRow, aggregate_sparse_row, factors};
 use crate::kernels::attend::{Attend, AttendPair};
 use crate::kernels::combine::{Combine, CombineSparse};
-use crate::kernels::epilogue::{Bound, NO_FACTORS, l2_normalise, standardise};
+use crate::kernels::epilogue::{Bound, NO_FACTORS, OtherErrors, l2_normalise, standardise};
 use crate::kernels::{RowsOf, all_finite, dot};
 use crate::model::Params;
 use crate::plan::{LINE, Plan, Schedule, Tier};
-use crate::pool::{Access, Pool, Values, cut};
+use crate::pool::{Access, HalfPanel, Pool, Values, cut};
 use crate::simd::{Kernel, dispatch};
 use crate::spec::Reduce;
 use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Recipe, RowOut, Step, Term, Val, VectorSlot};
@@ -136,12 +136,18 @@ impl Plan<'_> {
         mut take: impl FnMut(usize, &[f32]) -> Result<(), Error>,
     ) -> Result<MemoryFacts, Error> {
         let schedule = &self.schedule;
-        let store = match (&self.spill, schedule.tier) {
-            (Some(folder), Tier::Spill) => Some(PanelFile::create(folder, schedule.nodes, schedule.slice)?),
+        let files = match (&self.spill, schedule.tier) {
+            (Some(folder), Tier::Spill) => {
+                let create = |half: bool| PanelFile::create(folder, schedule.nodes, schedule.slice, half);
+                let errors = if schedule.store.bounds { Some(create(false)?) } else { None };
+                Some(Files { values: create(schedule.store.half)?, errors })
+            }
             _ => None,
         };
-        let mut arena = vec![0.0f32; (schedule.arena / 4) as usize];
-        let mut runner = Runner::new(self, &mut arena, store);
+        let halves = if schedule.store.half && files.is_none() { schedule.slots * self.half_panel() } else { 0 };
+        let mut arena = vec![0.0f32; schedule.arena as usize / 4 - halves / 2];
+        let mut half_arena = vec![f16::ZERO; halves];
+        let mut runner = Runner::new(self, &mut arena, &mut half_arena, files);
         let total = schedule.recipes.iter().map(|recipe| recipe.steps.len() as u64).sum::<u64>();
         let mut done = 0;
         let mut ids = Vec::new();
@@ -158,6 +164,11 @@ impl Plan<'_> {
         }
         runner.output(&ids, head, &mut take)?;
         Ok(runner.facts())
+    }
+
+    /// Numbers of a panel in f16.
+    fn half_panel(&self) -> usize {
+        (self.schedule.nodes * self.schedule.slice).next_multiple_of(2 * LINE as usize)
     }
 
     fn output_len(&self) -> usize {
@@ -189,14 +200,22 @@ struct Runner<'a> {
     scratch: Vec<&'a mut [f32]>,
     /// The two scores of each node.
     vectors: Vec<&'a mut [f32]>,
-    store: Option<PanelFile>,
+    files: Option<Files>,
     feature_bytes: u64,
-    /// Bytes of the arena that buffers have taken so far.
-    touched: u64,
+    /// Bytes of the arena that scratch and vectors take.
+    fixed: u64,
+    /// Over all logits.
+    error_bound: Option<ErrorFacts>,
+}
+
+/// The files of values on disk.
+struct Files {
+    values: PanelFile,
+    errors: Option<PanelFile>,
 }
 
 impl<'a> Runner<'a> {
-    fn new(plan: &'a Plan<'a>, arena: &'a mut [f32], store: Option<PanelFile>) -> Self {
+    fn new(plan: &'a Plan<'a>, arena: &'a mut [f32], half_arena: &'a mut [f16], files: Option<Files>) -> Self {
         let schedule = &plan.schedule;
         let n = schedule.nodes as u64;
         let lines = |numbers: u64| numbers.next_multiple_of(LINE) as usize;
@@ -212,31 +231,32 @@ impl<'a> Runner<'a> {
         let scratch = (0..schedule.threads).map(|_| take(lines((block * schedule.scratch) as u64))).collect::<Vec<_>>();
         let vectors = (0..schedule.vectors).map(|_| take(lines(n))).collect::<Vec<_>>();
         let fixed = 4 * (LINE as usize + scratch.iter().chain(&vectors).map(|piece| piece.len()).sum::<usize>()) as u64;
-        let panels = (0..schedule.panels).map(|_| take(lines(n * schedule.slice as u64))).collect();
-        let ids = if store.is_some() { schedule.slots } else { schedule.panels };
-        Runner {
-            schedule,
-            plan,
-            graph: &plan.graph,
-            s: schedule.slice,
-            pool: Pool::new(panels, ids),
-            scratch,
-            vectors,
-            store,
-            feature_bytes: 0,
-            touched: fixed,
-        }
+        let panel = lines(n * schedule.slice as u64);
+        let panels = (0..schedule.panels).map(|_| take(panel)).collect();
+        let halves = half_arena.chunks_exact_mut(plan.half_panel().max(1));
+        let halves = halves.map(|values| HalfPanel { values, errors: schedule.store.bounds.then(|| take(panel)) }).collect();
+        let ids = if schedule.store.is_direct() { schedule.panels } else { schedule.slots };
+        let error_bound = schedule.store.bounds.then_some(ErrorFacts { largest: 0.0, certified: 0 });
+        let (graph, s, pool) = (&*plan.graph, schedule.slice, Pool::new(panels, halves, ids));
+        Runner { schedule, plan, graph, s, pool, scratch, vectors, files, feature_bytes: 0, fixed, error_bound }
     }
 
     fn facts(&self) -> MemoryFacts {
         let schedule = self.schedule;
-        let (spill_read, spill_written) = self.store.as_ref().map_or((0, 0), PanelFile::traffic);
+        let traffic = |file: &PanelFile| file.traffic();
+        let files = self.files.iter().flat_map(|files| std::iter::once(&files.values).chain(&files.errors));
+        let (spill_read, spill_written) = files.map(traffic).fold((0, 0), |sum, (read, written)| (sum.0 + read, sum.1 + written));
         let panel = (schedule.nodes as u64 * schedule.slice as u64).next_multiple_of(LINE) * 4;
         let owned = schedule.predicted_peak - schedule.arena - schedule.overhead;
+        let (buffers, taken) = self.pool.most_used();
+        let stored = match schedule.store {
+            Store { spill: false, half: true, bounds } => 2 * self.plan.half_panel() as u64 + if bounds { panel } else { 0 },
+            _ => 0,
+        };
         MemoryFacts {
             budget: schedule.budget,
             predicted_peak: schedule.predicted_peak,
-            measured_peak: self.touched + panel * self.pool.most_used() as u64 + schedule.overhead + owned,
+            measured_peak: self.fixed + panel * buffers as u64 + stored * taken as u64 + schedule.overhead + owned,
             overhead: schedule.overhead,
             lower_bound: schedule.lower_bound,
             resident: schedule.resident,
@@ -246,6 +266,8 @@ impl<'a> Runner<'a> {
             predicted_bytes_written: schedule.bytes_written,
             undecomposed_peak: schedule.undecomposed_peak,
             full_width_peak: schedule.full_width_peak,
+            precision: schedule.precision,
+            error_bound: self.error_bound,
             fused: crate::simd::fused(),
         }
     }
@@ -453,11 +475,17 @@ impl Runner<'_> {
         let ranges = split_by_edges(graph, at.rows, self.schedule.threads);
         let id_of = |value: Val| values.of(value)[frame.1];
         let (mix, skip) = (epilogue.mix.map(|(alpha, value)| (alpha, id_of(value))), epilogue.skip.map(id_of));
-        if self.store.is_some() {
+        let (direct, bounded) = (self.schedule.store.is_direct(), self.schedule.store.bounds);
+        let errors_at = self.schedule.panels / 2;
+        if !direct {
             // The source's panel comes into memory; what else is read and written comes and goes by blocks.
-            self.load(0, place.0, at.from)?;
+            self.load(0, place.0, at.from, false)?;
+            if bounded {
+                self.load(errors_at, place.0, at.from, true)?;
+            }
         }
-        let scores = match &self.vectors[..] {
+        let vectors = std::mem::take(&mut self.vectors);
+        let scores = match &vectors[..] {
             [source, target, ..] => (&**source, &**target),
             _ => (&[][..], &[][..]),
         };
@@ -488,7 +516,7 @@ impl Runner<'_> {
             }),
         };
         let checked = |bad: Option<usize>| if check { overflow(at.layer, bad) } else { Ok(()) };
-        if self.store.is_none() {
+        let result = if direct {
             let out = self.pool.lend(place.1);
             let of = |id: usize| RowsOf { data: self.pool.panel(id), first: 0, stride: s };
             let source = of(place.0);
@@ -496,62 +524,103 @@ impl Runner<'_> {
             let parts = cut(&mut out[..at.rows * s], s, &ranges);
             let work = parts.into_par_iter().zip(ranges).map(|(out, rows)| checked(run(rows, source, bound, out))).collect();
             self.pool.take_back(place.1, out);
-            return first_error(work);
-        }
-        let block = self.block();
-        let (pool, Some(store)) = (&self.pool, &self.store) else { return Ok(()) };
-        let source = RowsOf { data: pool.panel(0), first: 0, stride: s };
-        let work = self.scratch.par_iter_mut().zip(ranges).map(|(scratch, rows)| {
-            let (out_rows, rest) = scratch.split_at_mut(block * s);
-            let (mix_rows, rest) = rest.split_at_mut(if mix.is_some() { block * s } else { 0 });
-            let skip_rows = if skip.is_some() { &mut rest[..block * s] } else { &mut [] };
-            for rows in blocks(rows, block) {
-                let count = rows.len() * s;
-                let mut bound = bound;
-                if let Some((alpha, id)) = mix {
-                    store.read_rows(id, rows.start, &mut mix_rows[..count])?;
-                    bound.mix = Some((alpha, RowsOf { data: &mix_rows[..count], first: rows.start, stride: s }));
+            first_error(work)
+        } else {
+            let block = self.block();
+            let others = mix.map(|(_, id)| id).into_iter().chain(skip);
+            let own = others.chain([place.1]).collect();
+            self.by_rows(own, &ranges, vec![(); ranges.len()], |access, scratch, rows, pool, ()| {
+                let of = |id: usize| RowsOf { data: pool.panel(id), first: 0, stride: s };
+                let source = of(0);
+                let mut rest = scratch;
+                let mut take = |wanted: bool| {
+                    let (taken, left) = std::mem::take(&mut rest).split_at_mut(if wanted { block * s } else { 0 });
+                    rest = left;
+                    taken
+                };
+                let [out_rows, mix_rows, skip_rows] = [true, mix.is_some(), skip.is_some()].map(&mut take);
+                let [out_errors, mix_errors, skip_errors] = [bounded, bounded && mix.is_some(), bounded && skip.is_some()].map(&mut take);
+                for rows in blocks(rows, block) {
+                    let (count, first) = (rows.len() * s, rows.start);
+                    let (mut bound, mut others) = (bound, OtherErrors::default());
+                    if let Some((alpha, id)) = mix {
+                        access.read(id, s, rows.clone(), &mut mix_rows[..count])?;
+                        bound.mix = Some((alpha, RowsOf { data: &mix_rows[..count], first, stride: s }));
+                        if bounded {
+                            access.read_errors(id, s, rows.clone(), &mut mix_errors[..count])?;
+                            others.mix = Some(RowsOf { data: &mix_errors[..count], first, stride: s });
+                        }
+                    }
+                    if let Some(id) = skip {
+                        access.read(id, s, rows.clone(), &mut skip_rows[..count])?;
+                        bound.skip = Some(RowsOf { data: &skip_rows[..count], first, stride: s });
+                        if bounded {
+                            access.read_errors(id, s, rows.clone(), &mut skip_errors[..count])?;
+                            others.skip = Some(RowsOf { data: &skip_errors[..count], first, stride: s });
+                        }
+                    }
+                    let out = &mut out_rows[..count];
+                    if epilogue.accumulate {
+                        access.read(place.1, s, rows.clone(), out)?;
+                    }
+                    let Sum::Edges(operator) = sum else {
+                        checked(run(rows.clone(), source, bound, out))?;
+                        access.write(place.1, s, rows, out, None)?;
+                        continue;
+                    };
+                    if !bounded {
+                        checked(run(rows.clone(), source, bound, out))?;
+                        access.write(place.1, s, rows, out, None)?;
+                        continue;
+                    }
+                    let out_errors = &mut out_errors[..count];
+                    if epilogue.accumulate {
+                        access.read_errors(place.1, s, rows.clone(), out_errors)?;
+                    }
+                    let (operator, one_plus_eps) = (*operator, params.one_plus_eps);
+                    let values = Aggregate { graph, rows: rows.clone(), source, live, operator, one_plus_eps, epilogue, bound, out };
+                    let source_errors = of(errors_at);
+                    checked(dispatch(AggregateBounded { values, source_errors, others, out_errors }))?;
+                    access.write(place.1, s, rows, &out_rows[..count], Some(out_errors))?;
                 }
-                if let Some(id) = skip {
-                    store.read_rows(id, rows.start, &mut skip_rows[..count])?;
-                    bound.skip = Some(RowsOf { data: &skip_rows[..count], first: rows.start, stride: s });
-                }
-                let out = &mut out_rows[..count];
-                if epilogue.accumulate {
-                    store.read_rows(place.1, rows.start, out)?;
-                }
-                let first = rows.start;
-                checked(run(rows, source, bound, out))?;
-                store.write_rows(place.1, first, out)?;
-            }
-            Ok(())
-        });
-        first_error(work.collect())
+                Ok(())
+            })
+        };
+        self.vectors = vectors;
+        result
     }
 
-    /// Runs `work` on each part of the rows: with access to `own` panels by blocks, and the part's scratch. What is in memory and not
-    /// lent to the parts may be read at random through the pool.
-    fn by_rows(
+    /// Runs `work` on each part of the rows: with access to `own` panels by blocks, the part's scratch, and its own of `extras`. What is in
+    /// memory and not lent to the parts may be read at random through the pool.
+    fn by_rows<X: Send>(
         &mut self,
         mut own: Vec<usize>,
         ranges: &[Range<usize>],
-        work: impl Fn(&mut Access, &mut [f32], Range<usize>, &Pool) -> Result<(), Error> + Sync,
+        extras: Vec<X>,
+        work: impl Fn(&mut Access, &mut [f32], Range<usize>, &Pool, X) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         own.sort_unstable();
         own.dedup();
-        let mut lent = Vec::new();
-        if self.store.is_none() {
-            lent.extend(own.into_iter().map(|id| (id, self.pool.lend(id))));
-        }
-        let parts = match &self.store {
-            None => Access::parts(&mut lent, self.s, ranges),
-            Some(store) => ranges.iter().map(|_| Access::Disk(store)).collect(),
+        let (mut lent, mut halves) = (Vec::new(), Vec::new());
+        let parts = match (&self.files, self.schedule.store.half) {
+            (Some(files), _) => ranges.iter().map(|_| Access::Disk { values: &files.values, errors: files.errors.as_ref() }).collect(),
+            (None, false) => {
+                lent.extend(own.into_iter().map(|id| (id, self.pool.lend(id))));
+                Access::to_memory(&mut lent, self.s, ranges)
+            }
+            (None, true) => {
+                halves.extend(own.into_iter().map(|id| (id, self.pool.lend_half(id))));
+                Access::to_half(&mut halves, self.s, ranges)
+            }
         };
         let pool = &self.pool;
-        let tasks = self.scratch.par_iter_mut().zip(parts).zip(ranges.to_vec());
-        let results = tasks.map(|((scratch, mut access), rows)| work(&mut access, scratch, rows, pool)).collect();
+        let tasks = self.scratch.par_iter_mut().zip(parts).zip(extras).zip(ranges.to_vec());
+        let results = tasks.map(|(((scratch, mut access), extra), rows)| work(&mut access, scratch, rows, pool, extra)).collect();
         for (id, panel) in lent {
             self.pool.take_back(id, panel);
+        }
+        for (id, panel) in halves {
+            self.pool.take_back_half(id, panel);
         }
         first_error(results)
     }
@@ -573,26 +642,21 @@ impl Runner<'_> {
         let mut vectors = std::mem::take(&mut self.vectors);
         let [u, v, ..] = &mut vectors[..] else { unreachable!("the plan has two vectors for scores") };
         let outs = cut(&mut u[..at.rows], 1, &ranges).into_iter().zip(cut(&mut v[..at.rows], 1, &ranges));
-        let outs = outs.map(Mutex::new).collect::<Vec<_>>();
-        let starts = ranges.iter().map(|range| range.start).collect::<Vec<_>>();
+        let outs = outs.collect();
         let head_layout = Layout::plain(layout.width);
-        let result = self.by_rows(ids.to_vec(), &ranges, |access, scratch, rows, _| {
+        let result = self.by_rows(ids.to_vec(), &ranges, outs, |access, scratch, rows, _, (u, v): (&mut [f32], &mut [f32])| {
             let begin = rows.start;
-            // Several parts may be empty and begin at one row; those have nothing to write.
-            let Some(part) = starts.iter().rposition(|&start| start == begin) else { return Ok(()) };
-            let mut out = outs[part].lock().expect("no part panics while it holds its own scores");
             let (gathered, staging) = scratch.split_at_mut(block * layout.width);
             for rows in blocks(rows, block) {
                 let gathered = &mut gathered[..rows.len() * layout.width];
                 access.gather(ids, head_layout, s, rows.clone(), gathered, staging)?;
                 for (i, row) in rows.zip(gathered.chunks_exact(layout.width)) {
-                    out.0[i - begin] = dispatch(Dot { a: row, b: source });
-                    out.1[i - begin] = dispatch(Dot { a: row, b: target });
+                    u[i - begin] = dispatch(Dot { a: row, b: source });
+                    v[i - begin] = dispatch(Dot { a: row, b: target });
                 }
             }
             Ok(())
         });
-        drop(outs);
         self.vectors = vectors;
         result
     }
@@ -620,15 +684,15 @@ impl Runner<'_> {
         let attention = &params.vectors[&VectorSlot::Source][pairs.head * width..(pairs.head + 1) * width];
         // On the spill tier the sources' panels come into the buffers.
         let mut left_at = left_ids.clone();
-        if self.store.is_some() {
+        if !self.schedule.store.is_direct() {
             left_at = (0..each).collect();
             for (k, &id) in left_ids.iter().enumerate() {
-                self.load(k, id, at.from)?;
+                self.load(k, id, at.from, false)?;
             }
         }
         let own = out_ids.iter().chain(&right_ids).chain(&skip_ids).copied().collect();
         let (head, ranges) = (Layout::plain(width), split_by_edges(graph, at.rows, self.schedule.threads));
-        self.by_rows(own, &ranges, |access, scratch, rows, pool| {
+        self.by_rows(own, &ranges, vec![(); ranges.len()], |access, scratch, rows, pool, ()| {
             let left = left_at.iter().map(|&id| RowsOf { data: pool.panel(id), first: 0, stride: s }).collect::<Vec<_>>();
             let (right_row, rest) = scratch.split_at_mut(width);
             let (out_row, rest) = rest.split_at_mut(width);
@@ -658,21 +722,22 @@ impl Runner<'_> {
                 if check && !all_finite(out_row) {
                     return Err(Error::Overflow { layer: at.layer, node: i });
                 }
-                access.scatter(&out_ids, head, s, i..i + 1, out_row, staging)?;
+                access.scatter(&out_ids, head, s, i..i + 1, (out_row, None), staging)?;
             }
             Ok(())
         })
     }
 
-    /// A slot of the spill file into a buffer, its first rows.
-    fn load(&mut self, buffer: usize, slot: usize, rows: usize) -> Result<(), Error> {
-        let Some(store) = &self.store else { return Ok(()) };
+    /// The first rows of a stored panel into a buffer; or the bounds of their errors.
+    fn load(&mut self, buffer: usize, id: usize, rows: usize, errors: bool) -> Result<(), Error> {
         let (s, ranges) = (self.s, even(rows, self.schedule.threads));
         let panel = self.pool.lend(buffer);
         let parts = cut(&mut panel[..rows * s], s, &ranges);
-        let loaded = parts.into_par_iter().zip(ranges).map(|(part, rows)| store.read_rows(slot, rows.start, part)).collect();
+        let result = self.by_rows(vec![id], &ranges, parts, |access, _, rows, _, part| {
+            if errors { access.read_errors(id, s, rows, part) } else { access.read(id, s, rows, part) }
+        });
         self.pool.take_back(buffer, panel);
-        first_error(loaded)
+        result
     }
 
     /// A step over rows: block by block, all inputs are read before any output is written.
@@ -701,7 +766,8 @@ impl Runner<'_> {
         let ranges = if over_edges { split_by_edges(graph, at.rows, threads) } else { even(at.rows, threads) };
         let feature_row = |i: usize| plan.feature_rows.as_ref().map_or(i, |rows| rows[i] as usize);
         let features_read = AtomicU64::new(0);
-        let result = self.by_rows(own, &ranges, |access, scratch, rows, pool| {
+        let bounded = self.schedule.store.bounds;
+        let result = self.by_rows(own, &ranges, vec![(); ranges.len()], |access, scratch, rows, pool, ()| {
             let mut rest = &mut *scratch;
             let mut take = |numbers: usize| {
                 let (taken, left) = std::mem::take(&mut rest).split_at_mut(block * numbers);
@@ -710,8 +776,20 @@ impl Runner<'_> {
             };
             let mut gathered = sources.iter().map(|&source| take(cost::gathered(source, layouts, stats))).collect::<Vec<_>>();
             let mut results = outs.iter().map(|out| take(layouts[out.out].columns())).collect::<Vec<_>>();
+            // The same of the bounds; those of features are 0: both runs read the same.
+            let values_only = |source: From| if bounded && source != From::Features { cost::gathered(source, layouts, stats) } else { 0 };
+            let mut gathered_errors = sources.iter().map(|&source| take(values_only(source))).collect::<Vec<_>>();
+            let mut result_errors =
+                outs.iter().map(|out| take(if bounded { layouts[out.out].columns() } else { 0 })).collect::<Vec<_>>();
             for rows in blocks(rows, block) {
                 let count = rows.len();
+                for (&source, errors) in sources.iter().zip(&mut gathered_errors) {
+                    if let (true, From::Value(value)) = (bounded, source) {
+                        let layout = layouts[value];
+                        let errors = &mut errors[..count * layout.columns()];
+                        access.gather_errors(values.of(value), layout, s, rows.clone(), errors, rest)?;
+                    }
+                }
                 for (&source, gathered) in sources.iter().zip(&mut gathered) {
                     match (source, plan.features) {
                         (From::Value(value), _) => {
@@ -735,9 +813,20 @@ impl Runner<'_> {
                         (From::Features, _) => {}
                     }
                 }
-                for (out, result) in outs.iter().zip(&mut results) {
+                for ((out, result), errors) in outs.iter().zip(&mut results).zip(&mut result_errors) {
                     let width = layouts[out.out].columns();
                     let result = &mut result[..count * width];
+                    if bounded {
+                        let errors = &mut errors[..count * width];
+                        errors.fill(0.0);
+                        let terms = out.terms.iter().filter_map(|term| {
+                            let From::Value(value) = term.from else { return None };
+                            let place = sources.iter().position(|&source| source == term.from)?;
+                            let size = count * layouts[value].columns();
+                            Some((term, &gathered[place][..size], &gathered_errors[place][..size], layouts[value].columns()))
+                        });
+                        bound_rows(params, terms, inner_width(out, layouts, stats), errors, width, rest);
+                    }
                     for (t, term) in out.terms.iter().enumerate() {
                         let from_scratch = sources.iter().position(|&source| source == term.from && term.over_edges.is_none());
                         let summed = &mut rest[..];
@@ -803,16 +892,33 @@ impl Runner<'_> {
                     // Part of a matrix's columns goes with that part of the vectors.
                     let begin = out.terms[0].matrix.as_ref().map_or(0, |matrix| matrix.columns.start);
                     let bound = Bound { skip, ..bind(params, &out.epilogue, begin..begin + width) };
-                    finish_rows(graph, params, &out.epilogue, &bound, rows.clone(), result, width);
+                    if bounded {
+                        let skip = out.epilogue.skip.map(|value| {
+                            let place = sources.iter().position(|&source| source == From::Value(value)).unwrap_or(0);
+                            let columns = layouts[value].columns();
+                            RowsOf { data: &gathered_errors[place][..count * columns], first: rows.start, stride: columns }
+                        });
+                        let others = OtherErrors { mix: None, skip };
+                        let errors = &mut errors[..count * width];
+                        let none = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
+                        let both = result.chunks_exact_mut(width).zip(errors.chunks_exact_mut(width));
+                        for (i, (row, errors)) in rows.clone().zip(both) {
+                            let (_, factors) = factors(graph, i, &none, params.one_plus_eps, &out.epilogue);
+                            bound.apply_bounded(row, errors, i, 0, factors, None, others);
+                        }
+                    } else {
+                        finish_rows(graph, params, &out.epilogue, &bound, rows.clone(), result, width);
+                    }
                     if plan.check_finite
                         && let Some(k) = result.chunks_exact(width).position(|row| !all_finite(row))
                     {
                         return Err(Error::Overflow { layer: at.layer, node: rows.start + k });
                     }
                 }
-                for (out, result) in outs.iter().zip(&results) {
-                    let layout = layouts[out.out];
-                    access.scatter(values.of(out.out), layout, s, rows.clone(), &result[..count * layout.columns()], rest)?;
+                for ((out, result), errors) in outs.iter().zip(&results).zip(&result_errors) {
+                    let (layout, size) = (layouts[out.out], count * layouts[out.out].columns());
+                    let errors = bounded.then(|| &errors[..size]);
+                    access.scatter(values.of(out.out), layout, s, rows.clone(), (&result[..size], errors), rest)?;
                 }
             }
             Ok(())
@@ -826,38 +932,98 @@ impl Runner<'_> {
         let (s, block, layout, plan) = (self.s, self.block(), self.schedule.final_layout, self.plan);
         let columns = layout.columns();
         let rows = plan.output_len();
-        let mut lent = Vec::new();
-        if self.store.is_none() {
-            lent.extend(ids.iter().map(|&id| (id, self.pool.lend(id))));
-            lent.sort_unstable_by_key(|(id, _)| *id);
-        }
         let all = 0..plan.graph.rows_after(usize::MAX);
-        let access = match &self.store {
-            None => Access::parts(&mut lent, s, std::slice::from_ref(&all)).remove(0),
-            Some(store) => Access::Disk(store),
+        let (mut lent, mut halves) = (Vec::new(), Vec::new());
+        let mut own = ids.to_vec();
+        own.sort_unstable();
+        let access = match (&self.files, self.schedule.store.half) {
+            (Some(files), _) => Access::Disk { values: &files.values, errors: files.errors.as_ref() },
+            (None, false) => {
+                lent.extend(own.into_iter().map(|id| (id, self.pool.lend(id))));
+                Access::to_memory(&mut lent, s, std::slice::from_ref(&all)).remove(0)
+            }
+            (None, true) => {
+                halves.extend(own.into_iter().map(|id| (id, self.pool.lend_half(id))));
+                Access::to_half(&mut halves, s, std::slice::from_ref(&all)).remove(0)
+            }
         };
-        let (gathered, staging) = self.scratch[0].split_at_mut(block * columns);
-        let mut result = Ok(());
+        let (gathered, rest) = self.scratch[0].split_at_mut(block * columns);
+        let (errors, staging) = rest.split_at_mut(if self.error_bound.is_some() { block * columns } else { 0 });
         for rows in blocks(0..rows, block) {
             let gathered = &mut gathered[..rows.len() * columns];
-            let filled = match &plan.output_rows {
-                None => access.gather(ids, layout, s, rows.clone(), gathered, staging),
-                Some(places) => rows.clone().zip(gathered.chunks_exact_mut(columns)).try_for_each(|(row, out)| {
-                    let i = places[row] as usize;
-                    access.gather(ids, layout, s, i..i + 1, out, staging)
-                }),
-            };
+            match &plan.output_rows {
+                None => access.gather(ids, layout, s, rows.clone(), gathered, staging)?,
+                Some(places) => {
+                    for (row, out) in rows.clone().zip(gathered.chunks_exact_mut(columns)) {
+                        let i = places[row] as usize;
+                        access.gather(ids, layout, s, i..i + 1, out, staging)?;
+                    }
+                }
+            }
+            if let Some(facts) = &mut self.error_bound {
+                let errors = &mut errors[..rows.len() * columns];
+                for (row, out) in rows.clone().zip(errors.chunks_exact_mut(columns)) {
+                    let i = plan.output_rows.as_ref().map_or(row, |places| places[row] as usize);
+                    access.gather_errors(ids, layout, s, i..i + 1, out, staging)?;
+                }
+                facts.add(gathered, errors, columns);
+            }
             gathered.chunks_exact_mut(columns).for_each(|row| apply_head(head, row));
-            result = filled.and_then(|()| take(rows.start, gathered));
-            if result.is_err() {
-                break;
+            take(rows.start, gathered)?;
+        }
+        Ok(())
+    }
+}
+
+/// Inner widths of all terms of an output: how many terms its sums have at most.
+fn inner_width(out: &RowOut, layouts: &[Layout], stats: FeatureStats) -> usize {
+    out.terms
+        .iter()
+        .map(|term| match term.from {
+            From::Features => stats.columns(),
+            From::Value(value) => layouts[value].columns(),
+        })
+        .sum()
+}
+
+/// Bounds on the distance of rows from those of another run, whose inputs are within the bounds of each term: by the weights without signs.
+fn bound_rows<'t>(
+    params: &Params,
+    terms: impl Iterator<Item = (&'t Term, &'t [f32], &'t [f32], usize)>,
+    inner: usize,
+    errors: &mut [f32],
+    width: usize,
+    rest: &mut [f32],
+) {
+    let g = (inner + 6) as f32 * 2f32.powi(-23);
+    let mut touched = false;
+    for (term, x, e, columns) in terms {
+        let v = &mut rest[..x.len()];
+        for ((v, x), e) in v.chunks_exact_mut(columns).zip(x.chunks_exact(columns)).zip(e.chunks_exact(columns)) {
+            // A row that is the same in both runs gives the same.
+            let same = e.iter().all(|&e| e == 0.0);
+            for ((v, x), e) in v.iter_mut().zip(x).zip(e) {
+                *v = if same { 0.0 } else { (1.0 + 3.0 * g) * e + 3.0 * g * x.abs() };
             }
         }
-        drop(access);
-        for (id, panel) in lent {
-            self.pool.take_back(id, panel);
+        match &term.matrix {
+            None => errors.iter_mut().zip(&*v).for_each(|(errors, v)| *errors += v),
+            Some(matrix) => dispatch(Combine {
+                x: v,
+                x_stride: columns,
+                rows: x.len() / columns,
+                w: &params.matrices[&matrix.slot],
+                columns: matrix.columns.clone(),
+                out: errors,
+                out_stride: width,
+                add: touched,
+                absolute: true,
+            }),
         }
-        result
+        touched = true;
+    }
+    for e in errors {
+        *e = if *e == 0.0 { 0.0 } else if g <= 1.0 / 3.0 { *e + 2f32.powi(-100) } else { f32::INFINITY };
     }
 }
 
@@ -885,13 +1051,13 @@ fn map_rows(
     let matrix = term.matrix.as_ref().map(|matrix| (&params.matrices[&matrix.slot], matrix.columns.clone()));
     match (input, matrix) {
         (Input::Dense(x, x_stride), Some((w, columns))) => {
-            dispatch(Combine { x, x_stride: *x_stride, rows: rows.len(), w, columns, out, out_stride: width, add });
+            dispatch(Combine { x, x_stride: *x_stride, rows: rows.len(), w, columns, out, out_stride: width, add, absolute: false });
         }
         (Input::Dense(x, _), None) => put(out, x, add),
         (Input::RowsByIndex(array), Some((w, columns))) => {
             for (i, out) in rows.zip(out.chunks_exact_mut(width)) {
                 let x = array.row(feature_row(i));
-                dispatch(Combine { x, x_stride: x.len(), rows: 1, w, columns: columns.clone(), out, out_stride: width, add });
+                dispatch(Combine { x, x_stride: x.len(), rows: 1, w, columns: columns.clone(), out, out_stride: width, add, absolute: false });
             }
         }
         (Input::RowsByIndex(array), None) => {

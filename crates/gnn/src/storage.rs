@@ -196,6 +196,8 @@ pub(crate) struct PanelFile {
     folder: PathBuf,
     /// Numbers in a row of a panel.
     s: usize,
+    /// Bytes of a number: 4, or 2 for f16.
+    size: usize,
     /// Bytes of a slot.
     slot: u64,
     read: AtomicU64,
@@ -204,42 +206,49 @@ pub(crate) struct PanelFile {
 
 impl PanelFile {
     /// A file for panels of n x s numbers. Where the system knows files without names, it never has one; else it is removed on drop.
-    pub(crate) fn create(folder: &Path, nodes: usize, s: usize) -> Result<Self, Error> {
+    pub(crate) fn create(folder: &Path, nodes: usize, s: usize, half: bool) -> Result<Self, Error> {
         let file = tempfile::tempfile_in(folder).map_err(|source| failed("writing", &folder.display().to_string(), source))?;
-        let slot = 4 * nodes as u64 * s as u64;
-        Ok(PanelFile { file, folder: folder.to_owned(), s, slot, read: AtomicU64::new(0), written: AtomicU64::new(0) })
+        let size = if half { 2 } else { 4 };
+        let slot = size as u64 * nodes as u64 * s as u64;
+        Ok(PanelFile { file, folder: folder.to_owned(), s, size, slot, read: AtomicU64::new(0), written: AtomicU64::new(0) })
     }
 
     /// Rows of a slot from `first` on, s numbers each.
     pub(crate) fn read_rows(&self, slot: usize, first: usize, out: &mut [f32]) -> Result<(), Error> {
         let mut buffer = [0; CHUNK];
-        let mut offset = self.slot * slot as u64 + 4 * (first * self.s) as u64;
-        for part in out.chunks_mut(CHUNK / 4) {
-            let bytes = &mut buffer[..4 * part.len()];
+        let mut offset = self.offset(slot, first);
+        for part in out.chunks_mut(CHUNK / self.size) {
+            let bytes = &mut buffer[..self.size * part.len()];
             read_at(&self.file, bytes, offset).map_err(|source| failed("reading", &self.shown(), source))?;
-            for (number, &b) in part.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *number = f32::from_le_bytes(b);
+            match self.size {
+                2 => part.iter_mut().zip(bytes.as_chunks::<2>().0).for_each(|(number, &b)| *number = f16::from_le_bytes(b).to_f32()),
+                _ => part.iter_mut().zip(bytes.as_chunks::<4>().0).for_each(|(number, &b)| *number = f32::from_le_bytes(b)),
             }
             offset += bytes.len() as u64;
         }
-        self.read.fetch_add(4 * out.len() as u64, Ordering::Relaxed);
+        self.read.fetch_add((self.size * out.len()) as u64, Ordering::Relaxed);
         Ok(())
     }
 
     /// Writes rows of a slot from `first` on.
     pub(crate) fn write_rows(&self, slot: usize, first: usize, rows: &[f32]) -> Result<(), Error> {
         let mut buffer = [0; CHUNK];
-        let mut offset = self.slot * slot as u64 + 4 * (first * self.s) as u64;
-        for part in rows.chunks(CHUNK / 4) {
-            let bytes = &mut buffer[..4 * part.len()];
-            for (&number, b) in part.iter().zip(bytes.as_chunks_mut::<4>().0) {
-                *b = number.to_le_bytes();
+        let mut offset = self.offset(slot, first);
+        for part in rows.chunks(CHUNK / self.size) {
+            let bytes = &mut buffer[..self.size * part.len()];
+            match self.size {
+                2 => part.iter().zip(bytes.as_chunks_mut::<2>().0).for_each(|(&number, b)| *b = f16::from_f32(number).to_le_bytes()),
+                _ => part.iter().zip(bytes.as_chunks_mut::<4>().0).for_each(|(&number, b)| *b = number.to_le_bytes()),
             }
             write_at(&self.file, bytes, offset).map_err(|source| failed("writing", &self.shown(), source))?;
             offset += bytes.len() as u64;
         }
-        self.written.fetch_add(4 * rows.len() as u64, Ordering::Relaxed);
+        self.written.fetch_add((self.size * rows.len()) as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn offset(&self, slot: usize, first: usize) -> u64 {
+        self.slot * slot as u64 + (self.size * first * self.s) as u64
     }
 
     /// Bytes read and written so far.

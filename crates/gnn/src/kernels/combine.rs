@@ -79,6 +79,8 @@ pub(crate) struct Combine<'a> {
     pub(crate) out_stride: usize,
     /// Whether the finished product is added to what is there.
     pub(crate) add: bool,
+    /// Whether weights count without their signs: for bounds.
+    pub(crate) absolute: bool,
 }
 
 impl Kernel for Combine<'_> {
@@ -86,25 +88,30 @@ impl Kernel for Combine<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
-        let mut row = 0;
-        while self.rows - row >= 6 {
-            self.tile::<FUSED, 6>(row);
-            row += 6;
-        }
-        while self.rows - row >= 2 {
-            self.tile::<FUSED, 2>(row);
-            row += 2;
-        }
-        if row < self.rows {
-            self.tile::<FUSED, 1>(row);
-        }
+        if self.absolute { self.tiles::<FUSED, true>() } else { self.tiles::<FUSED, false>() }
     }
 }
 
 impl Combine<'_> {
+    #[inline(always)]
+    fn tiles<const FUSED: bool, const ABSOLUTE: bool>(&mut self) {
+        let mut row = 0;
+        while self.rows - row >= 6 {
+            self.tile::<FUSED, ABSOLUTE, 6>(row);
+            row += 6;
+        }
+        while self.rows - row >= 2 {
+            self.tile::<FUSED, ABSOLUTE, 2>(row);
+            row += 2;
+        }
+        if row < self.rows {
+            self.tile::<FUSED, ABSOLUTE, 1>(row);
+        }
+    }
+
     /// `R` rows through all strips.
     #[inline(always)]
-    fn tile<const FUSED: bool, const R: usize>(&mut self, row: usize) {
+    fn tile<const FUSED: bool, const ABSOLUTE: bool, const R: usize>(&mut self, row: usize) {
         let inner = self.w.inner;
         let mut packed = [[0.0f32; R]; PACKED];
         // Rows side by side, so that one index of all of them is one load.
@@ -128,7 +135,8 @@ impl Combine<'_> {
                 for (x, w) in packed.iter().zip(w) {
                     for r in 0..R {
                         for c in 0..STRIP {
-                            sums[r][c] = multiply_add::<FUSED>(x[r], w[c], sums[r][c]);
+                            let w = if ABSOLUTE { w[c].abs() } else { w[c] };
+                            sums[r][c] = multiply_add::<FUSED>(x[r], w, sums[r][c]);
                         }
                     }
                 }
