@@ -1,4 +1,7 @@
 //! Tests of GNN inference.
-#![allow(clippy::disallowed_methods, reason = "tests make files and look into folders")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests make files and look into folders")]
 
 mod cases;
+mod properties;
+mod reference;
+mod support;
