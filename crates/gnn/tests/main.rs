@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests make files and look into folders")]
 
 mod cases;
+mod certificates;
 mod properties;
 mod reference;
 mod support;
