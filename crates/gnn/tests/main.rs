@@ -3,6 +3,9 @@
 
 mod cases;
 mod certificates;
+mod memory;
 mod properties;
 mod reference;
 mod support;
+
+certus_testkit::count_memory!();
