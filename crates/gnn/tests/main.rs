@@ -3,6 +3,7 @@
 
 mod cases;
 mod certificates;
+mod hostile;
 mod memory;
 mod properties;
 mod reference;
