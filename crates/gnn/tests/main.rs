@@ -1,4 +1,12 @@
 //! Tests of GNN inference.
-#![allow(clippy::disallowed_methods, reason = "tests make files and look into folders")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests make files and look into folders")]
 
 mod cases;
+mod certificates;
+mod hostile;
+mod memory;
+mod properties;
+mod reference;
+mod support;
+
+certus_testkit::count_memory!();
