@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::features::FeatureStats;
 use crate::graph::GraphStats;
-use crate::steps::{Epilogue, From, Kind, Layout, PanelOut, Recipe, Step, Val};
+use crate::spec::Reduce;
+use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Propagate, Recipe, Step, Val};
 
 /// Speeds of the machine, for the planner's estimates: bytes and multiply-adds a second, of one thread where not said otherwise.
 ///
@@ -134,29 +135,29 @@ pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, rows_after: &dyn Fn(usize) ->
         for &value in &step.free_after {
             live -= std::mem::take(&mut held[value]);
         }
-        if let Kind::Replace { value, from, .. } = step.kind {
-            // The old panel goes, unless the value gains one.
-            let gained = u64::from(value != 0 && held[value] < panels(value));
-            live -= std::mem::take(&mut held[from]);
-            live += gained;
-            held[value] += gained;
-        }
-        let work = work(step, recipe, sizes, rows_after(step.hops), rows_after(step.hops.saturating_sub(usize::from(aggregates(step)))));
+        let work = match &step.kind {
+            Kind::Propagate(work) => propagated(work, recipe, sizes, &|done| rows_after(step.hops - work.steps + done)),
+            _ => {
+                let from = rows_after(step.hops.saturating_sub(usize::from(aggregates(step))));
+                work(step, recipe, sizes, rows_after(step.hops), from)
+            }
+        };
         // Rows of one panel on their way from or to the disk.
         let staging = if sizes.store.is_direct() { 0 } else { both * s };
         total.scratch = total.scratch.max(both * work.scratch + staging);
         total.vectors = total.vectors.max(work.vectors);
         total.flops += work.flops;
         total.seconds += work.seconds;
-        total.read += work.feature_bytes;
+        total.read = total.read.saturating_add(work.feature_bytes);
         total.seconds += work.feature_bytes as f64 / sizes.machine.disk;
-        let (read, written) = (sizes.store.bytes() * s * work.panel_rows_read, sizes.store.bytes() * s * work.panel_rows_written);
+        let row = sizes.store.bytes() * s;
+        let (read, written) = (work.panel_rows_read.saturating_mul(row), work.panel_rows_written.saturating_mul(row));
         if sizes.store.spill {
-            total.read += read;
-            total.written += written;
-            total.seconds += (read + written) as f64 / sizes.machine.disk;
+            total.read = total.read.saturating_add(read);
+            total.written = total.written.saturating_add(written);
+            total.seconds += (read as f64 + written as f64) / sizes.machine.disk;
         } else if sizes.store.half {
-            total.seconds += (read + written) as f64 / sizes.machine.stream;
+            total.seconds += (read as f64 + written as f64) / sizes.machine.stream;
         }
         total.panels = total.panels.max(work.loaded);
     }
@@ -174,6 +175,7 @@ pub(crate) fn reads_input(recipe: &Recipe) -> bool {
     recipe.steps.iter().any(|step| match &step.kind {
         Kind::Rows(outs) => outs.iter().any(|out| out.terms.iter().any(|term| term.from == From::Value(0)) || out.epilogue.skip == Some(0)),
         Kind::Panels { src, .. } => *src == 0,
+        Kind::Propagate(work) => work.value == 0,
         _ => false,
     })
 }
@@ -211,7 +213,13 @@ fn taken(step: &Step, recipe: &Recipe, s: usize) -> Taken {
             by_panels(out, layout.width.div_ceil(s) as u64)
         }
         Kind::AttendPairs { left, out, .. } => by_panels(out, panels(*left)),
-        Kind::Scores { .. } | Kind::Replace { .. } => none,
+        Kind::Propagate(work) => match (&work.beside, work.into) {
+            // The iterate and the spare.
+            (Some(_), None) => Taken { lasting: Vec::new(), spare: 2 },
+            (Some(_), Some(into)) => Taken { lasting: vec![(into, panels(into))], spare: 1 },
+            (None, _) => Taken { lasting: Vec::new(), spare: 1 },
+        },
+        Kind::Scores { .. } => none,
     }
 }
 
@@ -270,9 +278,12 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
             for source in sources(outs) {
                 work.scratch += gathered(source, &recipe.values, sizes.features) as u64;
                 match (source, sizes.features) {
-                    (From::Value(value), _) => work.panel_rows_read += rows * panels(value),
+                    (From::Value(value), _) => {
+                        work.panel_rows_read = work.panel_rows_read.saturating_add(rows.saturating_mul(panels(value)))
+                    }
                     (From::Features, FeatureStats::Streamed { columns, entry_bytes }) => {
-                        work.feature_bytes += rows * columns as u64 * entry_bytes;
+                        let bytes = rows.saturating_mul(columns as u64).saturating_mul(entry_bytes);
+                        work.feature_bytes = work.feature_bytes.saturating_add(bytes);
                     }
                     _ => {}
                 }
@@ -281,7 +292,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
             for out in outs {
                 let columns = recipe.values[out.out].columns();
                 work.scratch += columns as u64;
-                work.panel_rows_written += rows * panels(out.out);
+                work.panel_rows_written = work.panel_rows_written.saturating_add(rows.saturating_mul(panels(out.out)));
                 work.seconds += 8.0 * rows_f * columns as f64 / machine.stream;
                 for term in &out.terms {
                     let width = match term.from {
@@ -320,8 +331,8 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
             let count = range.len() as u64;
             let accumulated = u64::from(epilogue.accumulate);
             work.loaded = 1;
-            work.panel_rows_read = count * (from + rows * (accumulated + others(epilogue).count() as u64));
-            work.panel_rows_written = count * rows;
+            work.panel_rows_read = count.saturating_mul(from + rows * (accumulated + others(epilogue).count() as u64));
+            work.panel_rows_written = count.saturating_mul(rows);
             work.scratch = if sizes.store.is_direct() { 0 } else { s * (1 + others(epilogue).count() as u64) };
             if !operator.no_edges {
                 work.flops = edges * (s * count) as f64;
@@ -364,9 +375,50 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
             work.flops = 5.0 * edges * width as f64 + 20.0 * edges;
             work.seconds = 2.0 * sweep((s * each) as f64, panel_bytes * each as f64) + 25.0 * edges / flop_rate;
         }
-        Kind::Replace { .. } => {}
+        Kind::Propagate(_) => {}
     }
     work
+}
+
+/// What a chain of sums moves and computes; `rows(done)`: computed after so many of them.
+fn propagated(chain: &Propagate, recipe: &Recipe, sizes: &Sizes, rows: &dyn Fn(usize) -> u64) -> Work {
+    let panels = recipe.values[chain.value].panels(sizes.s);
+    let step = |operator: Operator, epilogue: &Epilogue| {
+        let kind = Kind::Panels {
+            src: chain.value,
+            panels: 0..panels,
+            operator,
+            epilogue: epilogue.clone(),
+            out: PanelOut::Rotate,
+            frame: (chain.value, 0),
+        };
+        Step { kind, free_before: Vec::new(), free_after: Vec::new(), hops: 0 }
+    };
+    let mut total = Work::default();
+    let mut add = |work: Work, times: u64| {
+        total.panel_rows_read = total.panel_rows_read.saturating_add(work.panel_rows_read.saturating_mul(times));
+        total.panel_rows_written = total.panel_rows_written.saturating_add(work.panel_rows_written.saturating_mul(times));
+        total.loaded = total.loaded.max(work.loaded);
+        total.scratch = total.scratch.max(work.scratch);
+        total.flops += work.flops * times as f64;
+        total.seconds += work.seconds * times as f64;
+    };
+    if let Some(epilogue) = &chain.beside {
+        let copy = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
+        add(work(&step(copy, epilogue), recipe, sizes, rows(0), rows(0)), 1);
+    }
+    let (between, last) = (step(chain.operator, &chain.between), step(chain.operator, &chain.last));
+    // A whole graph has the same rows at every step.
+    if rows(0) == rows(chain.steps) {
+        let n = rows(0);
+        add(work(&between, recipe, sizes, n, n), chain.steps as u64 - 1);
+        add(work(&last, recipe, sizes, n, n), 1);
+    } else {
+        for done in 1..=chain.steps {
+            add(work(if done == chain.steps { &last } else { &between }, recipe, sizes, rows(done), rows(done - 1)), 1);
+        }
+    }
+    total
 }
 
 fn panels_of(from: From, recipe: &Recipe, s: usize) -> f64 {

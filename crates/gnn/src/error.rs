@@ -103,7 +103,7 @@ pub enum Error {
     Overflow {
         /// The layer, from 0.
         layer: usize,
-        /// The first such node.
+        /// Such a node; which of several it is may differ between schedules.
         node: usize,
     },
     /// A file operation failed while the model ran.

@@ -12,7 +12,11 @@ use crate::storage::NpyFeatures;
 ///
 /// Sparse features are first-class: the first linear map costs nnz times d', not n d times d'.
 #[derive(Debug)]
-pub enum Features {
+pub struct Features(pub(crate) FeatureData);
+
+/// Where features are.
+#[derive(Debug)]
+pub(crate) enum FeatureData {
     /// In memory, n x d.
     Dense(Array<f32>),
     /// In memory, sparse.
@@ -56,8 +60,8 @@ impl FeatureStats {
     /// Bytes in memory, of so many nodes.
     pub fn bytes(&self, nodes: u64) -> u64 {
         match *self {
-            FeatureStats::Dense { columns } => nodes.saturating_mul(4 * columns as u64),
-            FeatureStats::Sparse { entries, .. } => (nodes + 1).saturating_mul(8).saturating_add(entries.saturating_mul(8)),
+            FeatureStats::Dense { columns } => nodes.saturating_mul(4).saturating_mul(columns as u64),
+            FeatureStats::Sparse { entries, .. } => nodes.saturating_add(1).saturating_mul(8).saturating_add(entries.saturating_mul(8)),
             FeatureStats::Streamed { .. } => 0,
         }
     }
@@ -79,7 +83,7 @@ impl Features {
     pub fn dense(features: Array<f32>) -> Result<Self, Error> {
         features.require_matrix("features")?;
         require_finite(features.as_slice(), |k| vec![k / features.cols().max(1), k % features.cols().max(1)])?;
-        Ok(Features::Dense(features))
+        Ok(Features(FeatureData::Dense(features)))
     }
 
     /// Sparse features in memory.
@@ -91,7 +95,7 @@ impl Features {
             let row = features.indptr().partition_point(|&begin| begin <= k) - 1;
             vec![row, features.indices()[k] as usize]
         })?;
-        Ok(Features::Sparse(features))
+        Ok(Features(FeatureData::Sparse(features)))
     }
 
     /// The features in an `.npy` file (any float type, either byte order, C or Fortran order), read while the model runs.
@@ -99,15 +103,15 @@ impl Features {
     /// # Errors
     /// As for any file; `UnsupportedFormat` for entries that are no floats or integers of up to 16 bits.
     pub fn npy(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Features::Streamed(NpyFeatures::open(path.as_ref())?))
+        Ok(Features(FeatureData::Streamed(NpyFeatures::open(path.as_ref())?)))
     }
 
     /// Rows.
     pub fn rows(&self) -> usize {
-        match self {
-            Features::Dense(array) => array.rows(),
-            Features::Sparse(csr) => csr.rows(),
-            Features::Streamed(file) => file.rows(),
+        match &self.0 {
+            FeatureData::Dense(array) => array.rows(),
+            FeatureData::Sparse(csr) => csr.rows(),
+            FeatureData::Streamed(file) => file.rows(),
         }
     }
 
@@ -118,10 +122,10 @@ impl Features {
 
     /// Sizes alone.
     pub fn stats(&self) -> FeatureStats {
-        match self {
-            Features::Dense(array) => FeatureStats::Dense { columns: array.cols() },
-            Features::Sparse(csr) => FeatureStats::Sparse { columns: csr.cols(), entries: csr.nnz() as u64 },
-            Features::Streamed(file) => FeatureStats::Streamed { columns: file.columns(), entry_bytes: file.entry_bytes() },
+        match &self.0 {
+            FeatureData::Dense(array) => FeatureStats::Dense { columns: array.cols() },
+            FeatureData::Sparse(csr) => FeatureStats::Sparse { columns: csr.cols(), entries: csr.nnz() as u64 },
+            FeatureData::Streamed(file) => FeatureStats::Streamed { columns: file.columns(), entry_bytes: file.entry_bytes() },
         }
     }
 }

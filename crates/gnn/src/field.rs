@@ -9,6 +9,9 @@ use crate::graph::{Graph, Whole};
 use crate::recipes::{hops, normalisation};
 use crate::spec::ModelSpec;
 
+/// Of an entry of the map from nodes to places, about.
+const BYTES_OF_PLACE: usize = 24;
+
 /// A part of a graph in which the nodes asked for come first, then the sources of their edges, and so on: after each aggregation
 /// the rows that are still needed are a shorter beginning.
 pub(crate) struct Field {
@@ -20,6 +23,11 @@ pub(crate) struct Field {
 }
 
 impl Field {
+    /// Bytes of the lists beside the graph, with what finding them takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.graph.whole_bytes() + 4 * (self.wanted.len() + self.nodes.len() * (1 + BYTES_OF_PLACE / 4)) as u64
+    }
+
     pub(crate) fn of(graph: &Graph, spec: &ModelSpec, wanted: &[u32]) -> Result<Self, Error> {
         let n = graph.nodes();
         if let Some((k, &node)) = wanted.iter().enumerate().find(|&(_, &node)| node as usize >= n) {

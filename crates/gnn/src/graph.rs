@@ -48,7 +48,7 @@ pub struct GraphStats {
 impl GraphStats {
     /// Bytes of the graph in memory: offsets, sources, weights.
     pub fn bytes(&self) -> u64 {
-        (self.nodes + 1).saturating_mul(8).saturating_add(self.edges.saturating_mul(4 + 4 * u64::from(self.weighted)))
+        self.nodes.saturating_add(1).saturating_mul(8).saturating_add(self.edges.saturating_mul(4 + 4 * u64::from(self.weighted)))
     }
 }
 
@@ -67,9 +67,7 @@ impl Graph {
     /// nodes on.
     pub fn from_csr(nodes: usize, indptr: Vec<u64>, indices: Vec<u32>) -> Result<Self, Error> {
         let invalid = |array, at, problem: String| Err(Error::InvalidGraph { array, at, problem });
-        if nodes as u64 >= 1 << 32 {
-            return Err(certus_contract::InputError::too_large("the graph", format!("{nodes} nodes"), "2^32 - 1 (32-bit indices)").into());
-        }
+        require_indices(nodes)?;
         if indptr.len() != nodes + 1 {
             return invalid("indptr", None, format!("it has {} entries, but n + 1 = {} are needed", indptr.len(), nodes + 1));
         }
@@ -189,6 +187,11 @@ impl Graph {
         }
     }
 
+    /// Bytes of what a part knows of the whole.
+    pub(crate) fn whole_bytes(&self) -> u64 {
+        self.whole.as_ref().map_or(0, |whole| (8 * whole.complete.len() + 4 * whole.norms.len() * self.nodes()) as u64)
+    }
+
     /// A graph of nodes of this one; its arrays are taken as they are.
     pub(crate) fn like(&self, indptr: Vec<u64>, indices: Vec<u32>, weights: Option<Vec<f32>>) -> Graph {
         Graph { indptr, indices, weights, has_loops: self.has_loops, whole: None }
@@ -264,6 +267,13 @@ fn weights_mismatch(found: usize, edges: usize) -> Error {
     Error::InvalidGraph { array: "edge_weight", at: None, problem: format!("it has {found} entries, but there are {edges} edges") }
 }
 
+fn require_indices(nodes: usize) -> Result<(), Error> {
+    if nodes as u64 >= 1 << 32 {
+        return Err(certus_contract::InputError::too_large("the graph", format!("{nodes} nodes"), "2^32 - 1 (32-bit indices)").into());
+    }
+    Ok(())
+}
+
 struct ByTarget {
     indptr: Vec<u64>,
     edges: Vec<usize>,
@@ -271,6 +281,7 @@ struct ByTarget {
 
 /// Edges sorted by target, in the order of the input for each.
 fn by_target(nodes: usize, edges: &[(u32, u32)]) -> Result<ByTarget, Error> {
+    require_indices(nodes)?;
     let outside = edges.iter().position(|&(source, target)| source as usize >= nodes || target as usize >= nodes);
     if let Some(k) = outside {
         let (source, target) = edges[k];

@@ -14,7 +14,7 @@
 //! weights.insert("conv.bias", Array::vector(vec![0.5, -0.5]));
 //! let model = Model::new(spec, &weights)?;
 //!
-//! let planner = Planner::new(&model, &graph, &features);
+//! let planner = Planner::new(&model, &graph, &features).owned_output();
 //! let minimum = planner.schedule()?.minimum;
 //! let solution = planner.clone().budget(MemoryBudget::Working(minimum)).plan()?.run()?;
 //! assert_eq!(solution.output.shape(), [4, 2]);

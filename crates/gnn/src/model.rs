@@ -50,7 +50,9 @@ impl Model {
         for (index, layer) in spec.layers().iter().enumerate() {
             params.push(Binder { layer, index, weights, used: &mut used, notes: &mut notes }.bind()?);
         }
-        if let Some((name, tensor)) = weights.tensors().iter().find(|(name, _)| !used.contains(*name)) {
+        if let Some((name, tensor)) =
+            weights.tensors().iter().find(|(name, _)| !used.contains(*name) && !name.ends_with("num_batches_tracked"))
+        {
             return Err(Error::UnusedTensor { tensor: name.clone(), shape: shape_text(tensor.shape()) });
         }
         Ok(Model { spec, params, notes })
@@ -140,7 +142,7 @@ impl Binder<'_> {
                 self.vector_if(layer.bias, &mut params, VectorSlot::Bias, &[bias], out)?;
                 // Where eps is not trained it may still be there.
                 if let Some(name) = self.find(&["eps"]) {
-                    let tensor = self.take(&name);
+                    let tensor = self.take(&name)?;
                     match tensor.as_slice() {
                         [eps] => params.one_plus_eps = 1.0 + eps,
                         _ => return Err(self.wrong_shape(&name, &tensor, "(1)")),
@@ -188,9 +190,13 @@ impl Binder<'_> {
         names.iter().map(|name| self.full(name)).find(|name| self.weights.tensors().contains_key(name))
     }
 
-    fn take(&mut self, full: &str) -> Array<f32> {
+    fn take(&mut self, full: &str) -> Result<Array<f32>, Error> {
         self.used.insert(full.to_owned());
-        self.weights.tensors()[full].clone()
+        let tensor = &self.weights.tensors()[full];
+        match tensor.as_slice().iter().position(|v| !v.is_finite()) {
+            Some(k) => Err(InputError::non_finite(full, &[k], f64::from(tensor.as_slice()[k])).into()),
+            None => Ok(tensor.clone()),
+        }
     }
 
     fn missing(&self, name: &str, shape: &str) -> Error {
@@ -213,7 +219,7 @@ impl Binder<'_> {
     fn matrix(&mut self, params: &mut Params, slot: usize, names: &[&str], input: usize, out: usize) -> Result<(), Error> {
         let expected = format!("({out}, {input})");
         let Some(full) = self.find(names) else { return Err(self.missing(names[0], &expected)) };
-        let tensor = self.take(&full);
+        let tensor = self.take(&full)?;
         let outward = tensor.shape() == [out, input];
         let inward = tensor.shape() == [input, out];
         // DGL and old versions name the matrix of gcn `weight` and store (in, out).
@@ -252,11 +258,18 @@ impl Binder<'_> {
     }
 
     fn vector(&mut self, full: &str, length: usize) -> Result<Vec<f32>, Error> {
-        let tensor = self.take(full);
-        if tensor.len() != length {
+        let tensor = self.take(full)?;
+        if tensor.len() != length || !self.is_vector(full.rsplit('.').next().unwrap_or(full), tensor.shape()) {
             return Err(self.wrong_shape(full, &tensor, &format!("({length})")));
         }
         Ok(tensor.into_vec())
+    }
+
+    /// Whether a shape is that of a vector, or of one for each head.
+    fn is_vector(&self, name: &str, shape: &[usize]) -> bool {
+        let long = shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        let heads = [self.layer.heads, self.layer.out_channels];
+        long.len() <= 1 || (name.contains("att") && long == heads && shape.ends_with(&heads))
     }
 
     /// A tensor that may stand beside another if it is equal to it.

@@ -284,7 +284,7 @@ impl<'a> Plan<'a> {
         let Some(data) = self.planner.data else { unreachable!("a plan has data") };
         let field = Field::of(data.graph, data.model.spec(), nodes)?;
         let planner = Planner { graph: field.graph.stats(), reorder: None, ..self.planner.clone() };
-        let schedule = planner.schedule_of(&field.graph)?;
+        let schedule = planner.schedule_of(&field.graph, field.wanted.len(), field.bytes())?;
         Ok(Plan {
             schedule,
             graph: Cow::Owned(field.graph),
@@ -330,7 +330,7 @@ impl<'a> Planner<'a> {
         Planner { budget: Some(budget), ..self }
     }
 
-    /// Parts that rows are split into, at least 1; default 1. The result is the same to the bit.
+    /// Parts that rows are split into, from 1 to 65536; default 1. The result is the same to the bit.
     pub fn threads(self, threads: usize) -> Self {
         Planner { threads: threads.max(1), ..self }
     }
@@ -419,7 +419,8 @@ impl<'a> Planner<'a> {
             Some(reorder) => reorder.apply(data.graph),
         };
         let output_rows = rows.as_ref().map(|rows| inverse(rows));
-        let schedule = self.schedule_of(&graph)?;
+        let more = if rows.is_some() { graph.stats().bytes() + 8 * graph.nodes() as u64 } else { 0 };
+        let schedule = self.schedule_of(&graph, graph.nodes(), more)?;
         let (model, features, check_finite) = (data.model, data.features, self.check_finite);
         Ok(Plan { schedule, model, graph, features, feature_rows: rows, output_rows, spill, check_finite, planner: self })
     }
@@ -431,15 +432,16 @@ impl<'a> Planner<'a> {
     /// whose bytes no 64-bit number holds, `InvalidParameter` for a slice or a row block of 0.
     pub fn schedule(&self) -> Result<Schedule, Error> {
         let n = self.graph.nodes;
-        self.schedule_with(&|_| n)
+        self.schedule_with(&|_| n, n, 0)
     }
 
-    fn schedule_of(&self, graph: &Graph) -> Result<Schedule, Error> {
-        self.schedule_with(&|hops| graph.rows_after(hops) as u64)
+    /// For a part of a graph or a renumbered one, which hold `more` bytes; `rows` of it are given out.
+    fn schedule_of(&self, graph: &Graph, rows: usize, more: u64) -> Result<Schedule, Error> {
+        self.schedule_with(&|hops| graph.rows_after(hops) as u64, rows as u64, more)
     }
 
     /// `rows_after(hops)`: how many rows are computed after so many aggregations.
-    fn schedule_with(&self, rows_after: &dyn Fn(usize) -> u64) -> Result<Schedule, Error> {
+    fn schedule_with(&self, rows_after: &dyn Fn(usize) -> u64, output_rows: u64, more: u64) -> Result<Schedule, Error> {
         let spec = self.spec;
         let (columns, expected) = (self.features.columns(), spec.in_channels());
         if columns != expected {
@@ -449,19 +451,25 @@ impl<'a> Planner<'a> {
         if self.graph.nodes >= 1 << 32 {
             return Err(InputError::too_large("the graph", format!("{} nodes", self.graph.nodes), "2^32 - 1 (32-bit indices)").into());
         }
+        if self.threads > 1 << 16 {
+            return Err(InputError::too_large("the number of threads", self.threads.to_string(), "65536").into());
+        }
         for (option, value) in [("slice", self.slice), ("row_block", self.row_block)] {
             if value == Some(0) {
                 return Err(InputError::parameter(option, 0, "at least 1").into());
             }
         }
         let resident = Resident {
-            graph: self.graph.bytes(),
+            graph: self.graph.bytes().saturating_add(more),
             features: self.features.bytes(self.graph.nodes),
             weights: self.data.map_or(0, |data| data.model.bytes()),
         };
         let candidates = self.candidates(rows_after);
         let Some(least) = candidates.iter().min_by_key(|candidate| candidate.least().0) else {
-            return Err(InputError::parameter("the planner's tier", "spill", "another, or give a spill folder").into());
+            let tier = self.tier.map_or("none".to_owned(), |tier| tier.to_string());
+            return Err(
+                InputError::parameter("the planner's tier", tier, "one that a slice of these widths and the spill folder allow").into()
+            );
         };
         let (minimum, limiting_layer) = least.least();
         if minimum == u64::MAX {
@@ -474,19 +482,24 @@ impl<'a> Planner<'a> {
         };
         let allowed = budget.unwrap_or(u64::MAX);
         if allowed < minimum {
-            let suggestion = if self.spill.is_none() {
-                format!("Allow {minimum} bytes, or give a spill folder: then less will do.")
-            } else {
-                format!("Allow {minimum} bytes, or use fewer threads.")
+            let suggestion = |minimum: u64| match self.spill {
+                None => format!("Allow {minimum} bytes, or give a spill folder: then less will do."),
+                Some(_) => format!("Allow {minimum} bytes, or use fewer threads."),
             };
-            return Err(Error::BudgetTooSmall { budget: allowed, minimum, limiting_layer, suggestion });
+            // In the terms of the budget that was given.
+            let (beside, budget) = match self.budget {
+                Some(MemoryBudget::Total(budget)) => (resident.total(), budget),
+                _ => (0, allowed),
+            };
+            let minimum = minimum.saturating_add(beside);
+            return Err(Error::BudgetTooSmall { budget, minimum, limiting_layer, suggestion: suggestion(minimum) });
         }
         // Of equally fast schedules the one with fewer bytes, then the first.
         let chosen = candidates.iter().filter_map(|candidate| candidate.fastest(allowed));
         let Some(chosen) = chosen.min_by(|a, b| (a.seconds, a.peak).partial_cmp(&(b.seconds, b.peak)).unwrap_or(Ordering::Equal)) else {
             return Err(InputError::too_large("the schedule", "more bytes", "2^64 - 1").into());
         };
-        Ok(self.settle(chosen, budget, (minimum, limiting_layer), resident, frontier(&candidates), rows_after))
+        Ok(self.settle(chosen, budget, (minimum, limiting_layer), resident, frontier(&candidates), output_rows))
     }
 
     /// Every tier, slice and row block, with every recipe of every layer. None depends on the budget.
@@ -555,7 +568,7 @@ impl<'a> Planner<'a> {
         (minimum, limiting_layer): (u64, usize),
         resident: Resident,
         frontier: Vec<Choice>,
-        rows_after: &dyn Fn(usize) -> u64,
+        output_rows: u64,
     ) -> Schedule {
         let Chosen { candidate, ways, peak, seconds } = chosen;
         let n = self.graph.nodes;
@@ -578,11 +591,12 @@ impl<'a> Planner<'a> {
         }
         let Input::Value(final_layout) = input else { unreachable!("a model has a layer") };
         let most = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).max().unwrap_or(0);
-        let sum = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).sum::<u64>();
+        let sum = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).fold(0u64, u64::saturating_add);
         let spilled = candidate.tier == Tier::Spill;
         let overhead = candidate.overhead + candidate.lists(candidate.threads()) * most(&|cost| cost.panels.max(cost.slots));
         // The output is read back from the store, row by row.
-        let last = rows_after(hops) * (final_layout.panels(candidate.slice) * candidate.slice) as u64 * candidate.store.bytes();
+        let row = (final_layout.panels(candidate.slice) * candidate.slice) as u64 * candidate.store.bytes();
+        let last = output_rows.saturating_mul(row);
         let mut widths = self.spec.layers().iter().map(|layer| (layer.in_channels as u64, layer.width() as u64)).collect::<Vec<_>>();
         widths[0].0 = 0;
         let n4 = 4 * u128::from(n);
@@ -607,9 +621,13 @@ impl<'a> Planner<'a> {
             undecomposed_peak: capped(gather.max().unwrap_or(0)),
             full_width_peak: capped(full_width),
             resident,
-            bytes_read: sum(&|cost| cost.read) + if spilled { last } else { 0 },
+            bytes_read: sum(&|cost| cost.read).saturating_add(if spilled { last } else { 0 }),
             bytes_written: sum(&|cost| cost.written),
-            disk: if spilled { most(&|cost| cost.slots) * candidate.store.bytes() * n * candidate.slice as u64 } else { 0 },
+            disk: if spilled {
+                most(&|cost| cost.slots).saturating_mul(candidate.store.bytes()).saturating_mul(n).saturating_mul(candidate.slice as u64)
+            } else {
+                0
+            },
             seconds,
             layers,
             panels: candidate.buffers.max(if candidate.store.is_direct() { most(&|cost| cost.panels) } else { 0 }) as usize,
@@ -736,6 +754,9 @@ impl Candidate {
 
     /// Bytes that a recipe adds to the fixed ones; `None` beyond 64 bits.
     fn bytes(&self, cost: &Cost) -> Option<u64> {
+        if cost.read == u64::MAX || cost.written == u64::MAX {
+            return None;
+        }
         let lists = self.lists(self.threads()).checked_mul(cost.panels.max(cost.slots))?;
         self.unit?.checked_mul(self.units(cost))?.checked_add(lists)
     }

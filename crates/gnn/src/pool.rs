@@ -129,9 +129,18 @@ pub(crate) struct HalfPanel<'a> {
 /// Some rows of some panels, for one part of the work: to be read and written by blocks.
 pub(crate) enum Access<'t> {
     /// The panels themselves.
-    Memory { first: usize, panels: Vec<(usize, &'t mut [f32])> },
-    Half { first: usize, panels: Vec<(usize, HalfPanel<'t>)> },
-    Disk { values: &'t PanelFile, errors: Option<&'t PanelFile> },
+    Memory {
+        first: usize,
+        panels: Vec<(usize, &'t mut [f32])>,
+    },
+    Half {
+        first: usize,
+        panels: Vec<(usize, HalfPanel<'t>)>,
+    },
+    Disk {
+        values: &'t PanelFile,
+        errors: Option<&'t PanelFile>,
+    },
 }
 
 /// Cuts lent panels at the ends of ranges: for each range its part of each.

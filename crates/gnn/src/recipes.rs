@@ -7,7 +7,7 @@ use crate::features::FeatureStats;
 use crate::graph::Normalisation;
 use crate::spec::{LayerSpec, Norm, Op, Reduce};
 use crate::steps::{
-    Epilogue, From, INPUT, Kind, Layout, MatrixRef, Operator, OwnTerm, PanelOut, Recipe, RowOut, Step, Term, Val, VectorSlot,
+    Epilogue, From, INPUT, Kind, Layout, MatrixRef, Operator, OwnTerm, PanelOut, Propagate, Recipe, RowOut, Step, Term, Val, VectorSlot,
 };
 
 /// Whether the linear map or the aggregation comes first.
@@ -232,22 +232,14 @@ impl<'a> Builder<'a> {
         Operator { weighted: true, drop_loops: own != OwnTerm::None, own, ..Operator::of(Reduce::Sum) }
     }
 
-    /// `steps` sums of each panel of a value in turn, so that a panel stays in the cache; `last` follows the last sum.
-    fn propagate(&mut self, value: Val, steps: usize, last: &Epilogue) {
-        let (norm, operator, begin) = (self.normalisation(), self.operator(), self.hops);
-        for k in 0..self.panels(value) {
-            for hop in 1..=steps {
-                self.hops = begin + hop;
-                let epilogue =
-                    if hop == steps { Epilogue { norm, ..last.clone() } } else { Epilogue { norm, rescale: norm, ..Epilogue::default() } };
-                self.push(
-                    Kind::Panels { src: value, panels: k..k + 1, operator, epilogue, out: PanelOut::Rotate, frame: (value, k) },
-                    vec![],
-                    vec![],
-                );
-            }
-        }
-        self.hops = begin + steps;
+    /// `steps` sums of a value; `last` follows the last one.
+    fn propagate(&mut self, value: Val, steps: usize, last: Epilogue) {
+        let (norm, operator) = (self.normalisation(), self.operator());
+        let between = Epilogue { norm, rescale: norm, ..Epilogue::default() };
+        let last = Epilogue { norm, ..last };
+        self.hops += steps;
+        let work = Propagate { value, steps, operator, beside: None, between, last, into: None };
+        self.push(Kind::Propagate(work), vec![], vec![]);
     }
 }
 
@@ -272,7 +264,7 @@ fn propagate_after(mut b: Builder) -> Recipe {
     let rescale = b.normalisation();
     let z = b.rows(terms, Epilogue { rescale, ..Epilogue::default() }, layout, free);
     let last = b.last(Epilogue { bias: b.bias(), ..Epilogue::default() }, layout);
-    b.propagate(z, steps, &last);
+    b.propagate(z, steps, last);
     b.finish_panels(z)
 }
 
@@ -292,7 +284,7 @@ fn propagate_before(mut b: Builder) -> Recipe {
             b.rows(vec![Term::own(b.from, None)], Epilogue { rescale: norm, ..Epilogue::default() }, layout, free)
         }
     };
-    b.propagate(y, steps, &Epilogue::default());
+    b.propagate(y, steps, Epilogue::default());
     let layout = Layout::plain(b.layer.out_channels);
     let terms = vec![Term::own(From::Value(y), b.matrix(0, b.layer.out_channels))];
     let epilogue = Epilogue { bias: b.bias(), ..Epilogue::default() };
@@ -310,39 +302,21 @@ fn appnp(mut b: Builder) -> Recipe {
     if steps == 0 {
         return b.finish_rows(vec![Term::own(From::Value(z), None)], Epilogue::default(), layout, vec![z]);
     }
-    let (norm, operator, begin) = (b.normalisation(), b.operator(), b.hops);
+    let (norm, operator) = (b.normalisation(), b.operator());
     // A skip connection adds the very panel that the iteration returns to.
     let rows_at_end = b.layer.norm == Some(Norm::Layer);
     let end = if rows_at_end { Epilogue::default() } else { b.ended(Epilogue::default()) };
-    let held = (rows_at_end && b.layer.skip).then(|| b.value(layout));
-    for k in 0..layout.panels(b.s) {
-        let y = b.value(Layout::plain(layout.columns_of(k, b.s).len()));
-        b.hops = begin;
-        let copy = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
-        let scaled = Epilogue { rescale: norm, ..Epilogue::default() };
-        b.push(
-            Kind::Panels { src: z, panels: k..k + 1, operator: copy, epilogue: scaled, out: PanelOut::Fresh(y, 0), frame: (z, k) },
-            vec![],
-            vec![],
-        );
-        for hop in 1..=steps {
-            b.hops = begin + hop;
-            let epilogue = if hop == steps { end.clone() } else { Epilogue { rescale: norm, ..Epilogue::default() } };
-            let epilogue = Epilogue { norm, mix: Some((alpha, z)), ..epilogue };
-            b.push(Kind::Panels { src: y, panels: 0..1, operator, epilogue, out: PanelOut::Rotate, frame: (z, k) }, vec![], vec![]);
-        }
-        match held {
-            Some(held) => b.push(Kind::Replace { value: held, panel: k, from: y }, vec![], vec![]),
-            None => b.push(Kind::Replace { value: z, panel: k, from: y }, vec![], vec![]),
-        }
-    }
-    b.hops = begin + steps;
+    let into = (rows_at_end && b.layer.skip).then(|| b.value(layout));
+    let scaled = Epilogue { rescale: norm, ..Epilogue::default() };
+    let (returning, mix) = (Epilogue { norm, rescale: norm, ..Epilogue::default() }, Some((alpha, z)));
+    let (between, last) = (Epilogue { mix, ..returning }, Epilogue { norm, mix, ..end });
+    b.hops += steps;
+    b.push(Kind::Propagate(Propagate { value: z, steps, operator, beside: Some(scaled), between, last, into }), vec![], vec![]);
     if !rows_at_end {
         return b.recipe(z);
     }
-    let result = held.unwrap_or(z);
     let epilogue = b.ended(Epilogue::default());
-    let free = if held.is_some() { vec![result, z] } else { vec![result] };
+    let (result, free) = into.map_or((z, vec![z]), |into| (into, vec![into, z]));
     let out = b.rows(vec![Term::own(From::Value(result), None)], epilogue, layout, free);
     b.recipe(out)
 }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::certificate::{ErrorFacts, MemoryFacts, certificate};
 use crate::cost::{self, Store};
 use crate::error::Error;
-use crate::features::{FeatureStats, Features};
+use crate::features::{FeatureData, FeatureStats};
 use crate::graph::Graph;
 use crate::kernels::aggregate::{Aggregate, AggregateBounded, AggregateRow, aggregate_sparse_row, factors};
 use crate::kernels::attend::{Attend, AttendPair};
@@ -26,8 +26,8 @@ use crate::model::Params;
 use crate::plan::{LINE, Plan, Schedule, Tier};
 use crate::pool::{Access, HalfPanel, Pool, Values, cut};
 use crate::simd::{Kernel, dispatch};
-use crate::spec::Reduce;
-use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Recipe, RowOut, Step, Term, Val, VectorSlot};
+use crate::spec::{Op, Reduce};
+use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Propagate, Recipe, RowOut, Step, Term, Val, VectorSlot};
 use crate::storage::{NpyFeatures, PanelFile};
 
 /// What happens to each row of the output before it is given away.
@@ -83,10 +83,15 @@ impl Plan<'_> {
     pub fn run_with(&self, head: Head, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
         let columns = self.schedule.output_columns;
         let mut output = Array::zeros([self.output_len(), columns]);
-        let facts = self.run_rows(head, observer, |first, rows| {
+        let mut facts = self.run_rows(head, observer, |first, rows| {
             output.as_mut_slice()[first * columns..][..rows.len()].copy_from_slice(rows);
             Ok(())
         })?;
+        if facts.predicted_peak == self.schedule.arena + self.schedule.overhead {
+            // The plan was not told of the output, which is held all the same.
+            let owned = 4 * output.len() as u64;
+            (facts.predicted_peak, facts.measured_peak) = (facts.predicted_peak + owned, facts.measured_peak + owned);
+        }
         Ok(self.solution(output, facts))
     }
 
@@ -151,10 +156,15 @@ impl Plan<'_> {
         let total = schedule.recipes.iter().map(|recipe| recipe.steps.len() as u64).sum::<u64>();
         let mut done = 0;
         let mut ids = Vec::new();
+        // A part of a graph, and a renumbered one, have numbers of their own.
+        let named = |error: Error| match (error, &self.feature_rows) {
+            (Error::Overflow { layer, node }, Some(rows)) => Error::Overflow { layer, node: rows[node] as usize },
+            (error, _) => error,
+        };
         for (layer, recipe) in schedule.recipes.iter().enumerate() {
             let mut values = Values::new(recipe, std::mem::take(&mut ids));
             for step in &recipe.steps {
-                runner.step(layer, recipe, step, &mut values)?;
+                runner.step(layer, recipe, step, &mut values).map_err(named)?;
                 done += 1;
                 if observer(&Event::new(step.kind.name(), done).of(total)).is_break() {
                     return Err(Error::Stopped { layer });
@@ -175,17 +185,23 @@ impl Plan<'_> {
         self.output_rows.as_ref().map_or(self.schedule.nodes, Vec::len)
     }
 
-    fn solution<T>(&self, output: T, facts: MemoryFacts) -> Solution<T> {
-        let mut warnings = Vec::new();
-        if self.graph.weights().is_some() {
-            let ignoring =
-                self.model.spec().layers().iter().find(|layer| !layer.op.uses_edge_weights() && layer.op != crate::spec::Op::Linear);
-            if let Some(layer) = ignoring {
-                warnings.push(format!("IgnoredEdgeWeights: {} does not use the weights of edges", layer.op.name()));
-            }
+    /// What is odd about model and data but no failure; each starts with its name.
+    pub fn warnings(&self) -> Vec<String> {
+        if self.graph.weights().is_none() {
+            return Vec::new();
         }
-        let certificate = certificate(&facts);
-        Solution { output, facts, status: Status::Done, warnings, certificate }
+        let ignores = |op: Op| !op.uses_edge_weights() && op != Op::Linear;
+        let ignoring = self.model.spec().layers().iter().map(|layer| layer.op).find(|&op| ignores(op));
+        ignoring.map(|op| format!("IgnoredEdgeWeights: {} does not use the weights of edges", op.name())).into_iter().collect()
+    }
+
+    /// Columns of the output.
+    pub fn output_columns(&self) -> usize {
+        self.schedule.output_columns
+    }
+
+    fn solution<T>(&self, output: T, facts: MemoryFacts) -> Solution<T> {
+        Solution { output, facts, status: Status::Done, warnings: self.warnings(), certificate: certificate(&facts) }
     }
 }
 
@@ -318,11 +334,10 @@ impl<'a> Runner<'a> {
                     &Pairs { left: *left, right: *right, head: *head, loops: *loops, slope: *slope, epilogue, out: *out },
                 )?;
             }
-            Kind::Replace { value, panel, from } => {
-                let id = values.take(*from)[0];
-                if let Some(old) = values.replace(*value, *panel, id) {
-                    self.pool.release(vec![old]);
-                }
+            Kind::Propagate(work) => {
+                let before = self.schedule.hops_before[layer] + step.hops - work.steps;
+                let graph = self.graph;
+                self.propagate(layer, recipe, work, values, |done| graph.rows_after(before + done))?;
             }
         }
         for &value in &step.free_before {
@@ -330,6 +345,41 @@ impl<'a> Runner<'a> {
         }
         for &value in &step.free_after {
             self.pool.release(values.take(value));
+        }
+        Ok(())
+    }
+
+    /// A chain of sums, panel by panel. `rows`: computed after so many sums.
+    fn propagate(
+        &mut self,
+        layer: usize,
+        recipe: &Recipe,
+        work: &Propagate,
+        values: &mut Values,
+        rows: impl Fn(usize) -> usize,
+    ) -> Result<(), Error> {
+        let at = |from: usize, rows: usize| Place { layer, recipe, rows, from };
+        for k in 0..recipe.values[work.value].panels(self.s) {
+            let frame = (work.value, k);
+            let mut id = values.of(work.value)[k];
+            if let Some(epilogue) = &work.beside {
+                let copy = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
+                let beside = self.pool.acquire(1)[0];
+                self.panel(&at(rows(0), rows(0)), values, (id, beside), frame, epilogue, Sum::Edges(&copy))?;
+                id = beside;
+            }
+            for done in 1..=work.steps {
+                let spare = self.pool.acquire(1)[0];
+                let sum = Sum::Edges(&work.operator);
+                self.panel(&at(rows(done - 1), rows(done)), values, (id, spare), frame, work.epilogue(done), sum)?;
+                self.pool.release(vec![id]);
+                id = spare;
+            }
+            // Without an iterate beside it, the panel itself was the first source, and is free by now.
+            let old = values.replace(work.into.unwrap_or(work.value), k, id);
+            if let (Some(old), Some(_)) = (old, &work.beside) {
+                self.pool.release(vec![old]);
+            }
         }
         Ok(())
     }
@@ -779,8 +829,7 @@ impl Runner<'_> {
             // The same of the bounds; those of features are 0: both runs read the same.
             let values_only = |source: From| if bounded && source != From::Features { cost::gathered(source, layouts, stats) } else { 0 };
             let mut gathered_errors = sources.iter().map(|&source| take(values_only(source))).collect::<Vec<_>>();
-            let mut result_errors =
-                outs.iter().map(|out| take(if bounded { layouts[out.out].columns() } else { 0 })).collect::<Vec<_>>();
+            let mut result_errors = outs.iter().map(|out| take(if bounded { layouts[out.out].columns() } else { 0 })).collect::<Vec<_>>();
             for rows in blocks(rows, block) {
                 let count = rows.len();
                 for (&source, errors) in sources.iter().zip(&mut gathered_errors) {
@@ -791,7 +840,7 @@ impl Runner<'_> {
                     }
                 }
                 for (&source, gathered) in sources.iter().zip(&mut gathered) {
-                    match (source, plan.features) {
+                    match (source, &plan.features.0) {
                         (From::Value(value), _) => {
                             let layout = layouts[value];
                             let gathered = &mut gathered[..count * layout.columns()];
@@ -806,7 +855,7 @@ impl Runner<'_> {
                                 access.gather(values.of(value), layout, s, rows.clone(), gathered, rest)?;
                             }
                         }
-                        (From::Features, Features::Streamed(file)) => {
+                        (From::Features, FeatureData::Streamed(file)) => {
                             let gathered = &mut gathered[..count * stats.columns()];
                             features_read.fetch_add(read_features(plan, file, rows.clone(), gathered)?, Relaxed);
                         }
@@ -830,7 +879,7 @@ impl Runner<'_> {
                     for (t, term) in out.terms.iter().enumerate() {
                         let from_scratch = sources.iter().position(|&source| source == term.from && term.over_edges.is_none());
                         let summed = &mut rest[..];
-                        let input = match (term.from, term.over_edges, plan.features) {
+                        let input = match (term.from, term.over_edges, &plan.features.0) {
                             (From::Value(value), Some((operator, mean)), _) => {
                                 let panels = values.of(value).iter().map(|&id| pool.panel(id));
                                 let layout = layouts[value];
@@ -849,7 +898,7 @@ impl Runner<'_> {
                                 }
                                 Input::Dense(&*summed, layout.columns())
                             }
-                            (From::Features, Some((operator, mean)), Features::Dense(array)) if plan.feature_rows.is_none() => {
+                            (From::Features, Some((operator, mean)), FeatureData::Dense(array)) if plan.feature_rows.is_none() => {
                                 let width = array.cols();
                                 let source = RowsOf { data: array.as_slice(), first: 0, stride: width };
                                 sum_rows(graph, rows.clone(), source, 0..width, width, operator, mean, summed);
@@ -860,9 +909,11 @@ impl Runner<'_> {
                                 for (i, sum) in rows.clone().zip(summed.chunks_exact_mut(width)) {
                                     let count = if mean { neighbour_count(graph, i) } else { None };
                                     match features {
-                                        Features::Sparse(csr) => aggregate_sparse_row(graph, i, csr, feature_row, &operator, count, sum),
-                                        Features::Dense(array) => aggregate_dense_row(graph, i, array, feature_row, &operator, count, sum),
-                                        Features::Streamed(_) => {
+                                        FeatureData::Sparse(csr) => aggregate_sparse_row(graph, i, csr, feature_row, &operator, count, sum),
+                                        FeatureData::Dense(array) => {
+                                            aggregate_dense_row(graph, i, array, feature_row, &operator, count, sum)
+                                        }
+                                        FeatureData::Streamed(_) => {
                                             unreachable!("streamed features are copied before they are read at random")
                                         }
                                     }
@@ -873,14 +924,14 @@ impl Runner<'_> {
                                 let width = layouts[value].columns();
                                 Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * width], width)
                             }
-                            (From::Features, None, Features::Streamed(_)) => {
+                            (From::Features, None, FeatureData::Streamed(_)) => {
                                 Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * stats.columns()], stats.columns())
                             }
-                            (From::Features, None, Features::Dense(array)) => match &plan.feature_rows {
+                            (From::Features, None, FeatureData::Dense(array)) => match &plan.feature_rows {
                                 None => Input::Dense(&array.as_slice()[rows.start * array.cols()..rows.end * array.cols()], array.cols()),
                                 Some(_) => Input::RowsByIndex(array),
                             },
-                            (From::Features, None, Features::Sparse(csr)) => Input::Sparse(csr),
+                            (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),
                         };
                         map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
                     }
@@ -1023,7 +1074,13 @@ fn bound_rows<'t>(
         touched = true;
     }
     for e in errors {
-        *e = if *e == 0.0 { 0.0 } else if g <= 1.0 / 3.0 { *e + 2f32.powi(-100) } else { f32::INFINITY };
+        *e = if *e == 0.0 {
+            0.0
+        } else if g <= 1.0 / 3.0 {
+            *e + 2f32.powi(-100)
+        } else {
+            f32::INFINITY
+        };
     }
 }
 
@@ -1057,7 +1114,17 @@ fn map_rows(
         (Input::RowsByIndex(array), Some((w, columns))) => {
             for (i, out) in rows.zip(out.chunks_exact_mut(width)) {
                 let x = array.row(feature_row(i));
-                dispatch(Combine { x, x_stride: x.len(), rows: 1, w, columns: columns.clone(), out, out_stride: width, add, absolute: false });
+                dispatch(Combine {
+                    x,
+                    x_stride: x.len(),
+                    rows: 1,
+                    w,
+                    columns: columns.clone(),
+                    out,
+                    out_stride: width,
+                    add,
+                    absolute: false,
+                });
             }
         }
         (Input::RowsByIndex(array), None) => {
@@ -1126,10 +1193,12 @@ fn aggregate_dense_row(
     let weights = if operator.weighted { graph.weights_into(i) } else { None };
     for (k, &j) in graph.sources(i).iter().enumerate() {
         let row = features.row(row_of(j as usize));
+        let weight = weights.map_or(1.0, |weights| weights[k]);
+        let weighted = row.iter().map(|y| weight * y);
         match (operator.reduce, weights) {
-            (Reduce::Max | Reduce::Min, _) if k == 0 => out.copy_from_slice(row),
-            (Reduce::Max, _) => out.iter_mut().zip(row).for_each(|(x, &y)| *x = if y > *x { y } else { *x }),
-            (Reduce::Min, _) => out.iter_mut().zip(row).for_each(|(x, &y)| *x = if y < *x { y } else { *x }),
+            (Reduce::Max | Reduce::Min, _) if k == 0 => out.iter_mut().zip(weighted).for_each(|(x, y)| *x = y),
+            (Reduce::Max, _) => out.iter_mut().zip(weighted).for_each(|(x, y)| *x = if y > *x { y } else { *x }),
+            (Reduce::Min, _) => out.iter_mut().zip(weighted).for_each(|(x, y)| *x = if y < *x { y } else { *x }),
             (_, None) => out.iter_mut().zip(row).for_each(|(x, y)| *x += y),
             (_, Some(weights)) => dispatch(Axpy { a: weights[k], x: row, y: out }),
         }

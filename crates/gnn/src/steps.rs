@@ -202,12 +202,29 @@ pub(crate) enum Kind {
         epilogue: Epilogue,
         out: PanelOut,
     },
-    /// The only panel of `from` takes the place of a panel of `value`.
-    Replace {
-        value: Val,
-        panel: usize,
-        from: Val,
-    },
+    /// Several sums in a row, for each panel of a value in turn, so that a panel stays in the cache.
+    Propagate(Propagate),
+}
+
+/// `steps` sums of each panel. `between` follows each but the last, `last` that one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Propagate {
+    pub(crate) value: Val,
+    pub(crate) steps: usize,
+    pub(crate) operator: Operator,
+    /// Applied to the panel before the first sum: the iteration then runs beside it, since each sum returns to it (`Epilogue::mix`).
+    pub(crate) beside: Option<Epilogue>,
+    pub(crate) between: Epilogue,
+    pub(crate) last: Epilogue,
+    /// Where results go, if the value itself must stay.
+    pub(crate) into: Option<Val>,
+}
+
+impl Propagate {
+    /// What follows sum number `step`, from 1.
+    pub(crate) fn epilogue(&self, step: usize) -> &Epilogue {
+        if step == self.steps { &self.last } else { &self.between }
+    }
 }
 
 /// A step, and which values are dead before and after it.
@@ -239,7 +256,7 @@ impl Kind {
             Kind::Panels { .. } => "aggregate",
             Kind::Scores { .. } => "scores",
             Kind::Attend { .. } | Kind::AttendPairs { .. } => "attend",
-            Kind::Replace { .. } => "keep",
+            Kind::Propagate(_) => "propagate",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod cases;
 mod certificates;
+mod half;
 mod hostile;
 mod memory;
 mod properties;

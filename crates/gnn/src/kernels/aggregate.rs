@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::epilogue::{Bound, OtherErrors, RowFactors};
+use super::epilogue::{Bound, OtherErrors, RowFactors, widened};
 use super::prefetch::prefetch;
 use super::{RowsOf, all_finite};
 use crate::graph::{Graph, Normalisation};
@@ -117,15 +117,7 @@ impl Kernel for AggregateBounded<'_> {
                 let mut e = row.bound(self.source_errors, column);
                 let old = (out[column], out_errors[column]);
                 let old = epilogue.accumulate.then_some((std::slice::from_ref(&old.0), std::slice::from_ref(&old.1)));
-                bound.apply_bounded(
-                    std::slice::from_mut(&mut x),
-                    std::slice::from_mut(&mut e),
-                    i,
-                    column,
-                    factors,
-                    old,
-                    self.others,
-                );
+                bound.apply_bounded(std::slice::from_mut(&mut x), std::slice::from_mut(&mut e), i, column, factors, old, self.others);
                 (out[column], out_errors[column]) = (x, e);
             }
             out[live..].fill(0.0);
@@ -160,11 +152,13 @@ impl<'a> Row<'a> {
     /// Each run rounds each of K terms at most K + 6 times: the terms' bounds and their sizes, in sums that round as well.
     #[inline(always)]
     fn bound(&self, errors: RowsOf, column: usize) -> f32 {
+        let product = self.weights.is_some();
         let (mut apart, mut size, mut largest, mut terms) = (0.0f32, 0.0f32, 0.0f32, 0u32);
         let mut add = |weight: f32, j: usize| {
             let (e, x) = (errors.row(j, column, 1)[0], self.panel.row(j, column, 1)[0]);
             apart += weight.abs() * e;
             size += weight.abs() * x.abs();
+            let e = if product { widened(weight.abs() * e, (weight * x).abs()) } else { e };
             largest = if e > largest { e } else { largest };
             terms += 1;
         };
@@ -243,12 +237,15 @@ impl<'a> Row<'a> {
                     }
                 }
             }
-            (Reduce::Max | Reduce::Min, _) => {
-                let Some((&first, rest)) = self.sources.split_first() else { return x };
-                x = *at(first as usize);
-                for &j in rest {
-                    let y = at(j as usize);
-                    if self.reduce == Reduce::Max {
+            (Reduce::Max | Reduce::Min, weights) => {
+                for (k, &j) in self.sources.iter().enumerate() {
+                    let mut y = *at(j as usize);
+                    if let Some(weights) = weights {
+                        y.iter_mut().for_each(|y| *y *= weights[k]);
+                    }
+                    if k == 0 {
+                        x = y;
+                    } else if self.reduce == Reduce::Max {
                         for c in 0..C {
                             x[c] = if y[c] > x[c] { y[c] } else { x[c] };
                         }
@@ -344,23 +341,25 @@ pub(crate) fn aggregate_sparse_row(
         }
         Reduce::Max | Reduce::Min => {
             let max = operator.reduce == Reduce::Max;
+            let weights = if operator.weighted { graph.weights_into(i) } else { None };
+            let weight = |k: usize| weights.map_or(1.0, |weights| weights[k]);
             let better = |new: f32, old: f32| if (max && new > old) || (!max && new < old) { new } else { old };
             // An entry that some neighbour does not have is 0 there. First those that all have: by the first neighbour's entries.
             let Some((&first, rest)) = sources.split_first() else { return };
             let (columns, values) = features.row(row_of(first as usize));
             for (&column, &value) in columns.iter().zip(values) {
-                let mut best = value;
-                for &j in rest {
-                    best = better(entry(features, row_of(j as usize), column), best);
+                let mut best = weight(0) * value;
+                for (k, &j) in rest.iter().enumerate() {
+                    best = better(weight(k + 1) * entry(features, row_of(j as usize), column), best);
                 }
                 out[column as usize] = best;
             }
             // Then those that the first has not: against its 0.
-            for &j in rest {
+            for (k, &j) in rest.iter().enumerate() {
                 let (others, values) = features.row(row_of(j as usize));
                 for (&column, &value) in others.iter().zip(values) {
                     if columns.binary_search(&column).is_err() {
-                        out[column as usize] = better(value, out[column as usize]);
+                        out[column as usize] = better(weight(k + 1) * value, out[column as usize]);
                     }
                 }
             }

@@ -32,17 +32,19 @@ impl<'a> Messages<'a> {
         Messages { i, sources: graph.sources(i), loops, skip_loops: loops && graph.has_loops() }
     }
 
-    /// The scores of some edges.
+    /// The scores of some edges; whether all are finite.
     #[inline(always)]
-    fn scores<const FUSED: bool>(&self, sources: &[u32], score: &impl Score, out: &mut [f32]) {
+    fn scores<const FUSED: bool>(&self, sources: &[u32], score: &impl Score, out: &mut [f32]) -> bool {
         for (out, &j) in out.iter_mut().zip(sources) {
             *out = score.score::<FUSED>(j as usize);
         }
+        let finite = all_finite(out);
         if self.skip_loops {
             for (out, &j) in out.iter_mut().zip(sources) {
                 *out = if j as usize == self.i { f32::NEG_INFINITY } else { *out };
             }
         }
+        finite
     }
 }
 
@@ -67,8 +69,9 @@ macro_rules! softmax {
         let mut scores = [0.0f32; EDGES];
         let own = if messages.loops { score.score::<$fused>(messages.i) } else { f32::NEG_INFINITY };
         let mut largest = own;
+        let mut finite = !messages.loops || own.abs() <= f32::MAX;
         for sources in messages.sources.chunks(EDGES) {
-            messages.scores::<$fused>(sources, score, &mut scores[..sources.len()]);
+            finite &= messages.scores::<$fused>(sources, score, &mut scores[..sources.len()]);
             largest = largest_of(&scores[..sources.len()], largest);
         }
         let held = messages.sources.len() <= EDGES;
@@ -90,7 +93,8 @@ macro_rules! softmax {
             sum += $weight;
             $each
         }
-        sum
+        // A score that is no number shows in the result.
+        if finite { sum } else { f32::NAN }
     }};
 }
 

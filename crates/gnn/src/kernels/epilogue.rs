@@ -183,6 +183,10 @@ const CHUNK: usize = 64;
 /// Applies an activation to each entry. Tanh and sigmoid are within 4 ulp of 1 of the exact value, ELU too.
 #[inline(always)]
 pub(crate) fn activate(activation: Activation, x: &mut [f32]) {
+    if activation != Activation::None {
+        // A function with bounded values must not hide that its argument left the finite numbers.
+        x.iter_mut().for_each(|x| *x = if x.abs() <= f32::MAX { *x } else { f32::NAN });
+    }
     match activation {
         Activation::None => {}
         // `x > 0` and not `max`: of two zeros the sign is settled, and NaN stays.
@@ -214,8 +218,8 @@ fn by_exponentials(x: &mut [f32], exponent: impl Fn(f32) -> f32, result: impl Fn
 /// Divides a row by its norm.
 pub(crate) fn l2_normalise(x: &mut [f32]) {
     let square = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
-    let norm = (square.sqrt() as f32).max(1e-12);
-    x.iter_mut().for_each(|x| *x /= norm);
+    let norm = square.sqrt().max(1e-12);
+    x.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
 }
 
 /// Subtracts a row's mean and divides by its deviation.

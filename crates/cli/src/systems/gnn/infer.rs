@@ -1,6 +1,6 @@
 //! `certus gnn infer`.
 
-use certus_gnn::Head;
+use certus_gnn::{Head, Precision};
 
 use super::problem::{Data, ScheduleArgs, report};
 use crate::args::{InFile, OutFile};
@@ -80,6 +80,12 @@ impl Verb for Infer {
             .warnings(&solution.warnings)
             .warnings(data.model.notes().iter().map(|note| format!("WeightsConverted: {note}")))
             .certificate(solution.certificate);
+        let report = match (plan.precision, facts.error_bound) {
+            (Precision::F32, _) => report,
+            (_, found) => report
+                .metric("max_error_bound", found.map(|found| f64::from(found.largest)))
+                .metric("certified_nodes", found.map(|found| found.certified)),
+        };
         Ok(report.staged(staged))
     }
 }

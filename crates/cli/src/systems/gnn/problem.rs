@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use certus_contract::InputError;
 use certus_gnn::{
-    FeatureStats, Features, Graph, GraphStats, MemoryBudget, Model, ModelSpec, Planner, Schedule, Weights, read_features, read_graph,
+    FeatureStats, Features, Graph, GraphStats, MemoryBudget, Model, ModelSpec, Planner, Precision, Schedule, Weights, read_features,
+    read_graph,
 };
 
 use crate::args::InFile;
@@ -75,6 +76,8 @@ pub(super) enum PrecisionArg {
     /// 32 bits
     #[default]
     F32,
+    /// 16 bits, with a bound on how far each logit is from that of a run in 32 bits
+    F16,
 }
 
 /// Options of the schedule.
@@ -93,7 +96,11 @@ pub(super) struct ScheduleArgs {
 
 impl ScheduleArgs {
     pub(super) fn apply<'a>(&self, planner: Planner<'a>) -> Planner<'a> {
-        let mut planner = planner.threads(rayon::current_num_threads());
+        let precision = match self.precision {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F16 => Precision::F16,
+        };
+        let mut planner = planner.threads(rayon::current_num_threads()).precision(precision);
         if let Some(Bytes(budget)) = self.budget {
             planner = planner.budget(MemoryBudget::Working(budget));
         }
