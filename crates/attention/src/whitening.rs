@@ -1,6 +1,6 @@
 //! Coordinates of X in which the Gram matrices of all queries and of all keys are the identity.
 
-use certus_linalg::factor::symmetric_eigen;
+use certus_linalg::factor::SymmetricEigen;
 use certus_linalg::product::{Destination, gram, matmul, matmul_into};
 use certus_linalg::view::{rows_of, to_array, view};
 use certus_linalg::{Error, Mat, MatMut, MatRef};
@@ -23,14 +23,13 @@ struct Whitener {
 }
 
 impl Whitener {
-    fn new(gram: Mat<f64>) -> Result<Self, Error> {
+    fn new(gram: &Mat<f64>, eigen: &SymmetricEigen) -> Self {
         let d = gram.nrows();
-        let eigen = symmetric_eigen(gram.as_ref())?;
         let largest = eigen.values.last().copied().unwrap_or(0.0);
         let kept = (0..d).filter(|&k| eigen.values[k] > UNSEEN * largest).collect::<Vec<_>>();
         let t = Mat::from_fn(d, kept.len(), |i, k| eigen.vectors[(i, kept[k])] / eigen.values[kept[k]].sqrt());
         let back = matmul(t.transpose(), gram.as_ref());
-        Ok(Whitener { t, back, dropped: kept.len() < d })
+        Whitener { t, back, dropped: kept.len() < d }
     }
 
     fn apply(&self, a: &Array) -> Array {
@@ -49,8 +48,10 @@ pub(crate) struct Whitening {
 impl Whitening {
     /// `None` where the inputs of some head have no direction.
     pub(crate) fn new(scores: &Bilinear<'_>) -> Result<Option<Self>, Error> {
-        let both = |(g1, g2)| Ok((Whitener::new(g1)?, Whitener::new(g2)?));
-        let heads = scores.summed_grams().into_iter().map(both).collect::<Result<Vec<_>, Error>>()?;
+        let (grams, spectra) = (scores.summed_grams(), scores.spectra()?);
+        let heads =
+            grams.iter().zip(spectra).map(|((g1, g2), (of_queries, of_keys))| (Whitener::new(g1, of_queries), Whitener::new(g2, of_keys)));
+        let heads = heads.collect::<Vec<_>>();
         let seen = heads.iter().all(|(first, second)| first.t.ncols() * second.t.ncols() > 0);
         Ok(seen.then_some(Whitening { heads }))
     }

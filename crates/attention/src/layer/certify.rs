@@ -1,6 +1,8 @@
 //! What is measured of a point with Y fixed: curvature bounds, and the Kantorovich test.
 
 use certus_linalg::Error;
+use certus_linalg::factor::symmetric_eigenvalues;
+use certus_linalg::view::rows_of;
 use certus_numeric::Array;
 use certus_numeric::sum::norm2;
 
@@ -11,6 +13,7 @@ use crate::bilinear::Bilinear;
 use crate::blocks::add;
 use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, lipschitz_of_heads};
 use crate::kantorovich::{Kantorovich, Local};
+use crate::norms::{Norms, of_gram, spectral};
 use crate::whitening::Whitening;
 
 /// For a query: its residual now, a bound of it at any map, and bounds of the distance of any two values that it sees.
@@ -109,15 +112,20 @@ impl Problem<'_> {
         GLOBAL_CURVATURE * self.row_bounds(point).iter().map(|b| b.most * b.diameter).fold(0.0, f64::max) * UP
     }
 
-    /// The largest norm of inputs, targets and parameters, `inputs` being that of queries and keys.
-    pub(crate) fn largest_norm(&self, point: &Point, inputs: f64) -> f64 {
-        let arrays = self.outputs.iter().flat_map(|s| s.values.iter().copied().chain([s.target]));
-        arrays.map(|a| norm2(a.as_slice())).chain([norm2(&point.x), norm2(&point.y)]).fold(inputs, f64::max)
+    /// The norms of inputs, targets and parameters.
+    pub(crate) fn norms(&self, point: &Point) -> Result<Norms, Error> {
+        let mut norms = self.scores.norms(&point.x)?.with_targets(self.targets());
+        let keys = self.scores.sequences.iter().map(|s| s.keys()).sum();
+        for (gram, y) in self.gram3.iter().zip(point.y.chunks_exact(self.d3 * self.dv)) {
+            norms.a3 = norms.a3.max(of_gram(&symmetric_eigenvalues(gram.as_ref())?, keys).1);
+            norms.y = norms.y.max(spectral(rows_of(y, self.d3, self.dv))?);
+        }
+        Ok(norms)
     }
 
     /// The Kantorovich test in X at a point, with its Y: by products, or proven where that is asked for and the Hessian can be formed.
     /// `None` where no logit depends on X.
-    pub(crate) fn kantorovich(&self, point: &Point, certify: Certify) -> Result<Option<Kantorovich>, Error> {
+    pub(crate) fn kantorovich(&self, point: &Point, start_distance: Option<f64>, certify: Certify) -> Result<Option<Kantorovich>, Error> {
         let Some(whitening) = Whitening::new(&self.scores)? else { return Ok(None) };
         let bounds = self.row_bounds(point);
         let gradient = whitening.gradient(&self.gradient_x(point));
@@ -147,7 +155,7 @@ impl Problem<'_> {
         found.directions_left_out = whitening.leaves_out();
         // Maps that were not kept are computed anew in the new coordinates, whose rounding is not bounded.
         found.estimated |= point.maps.is_none();
-        Ok(Some(found.in_unit(0.0)))
+        Ok(Some(found.reaching(&at, start_distance).in_unit(0.0)))
     }
 
     /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.

@@ -6,7 +6,7 @@ use certus_numeric::{Array, ScaledValue};
 use super::pass::Point;
 use super::problem::Problem;
 use crate::Error;
-use crate::bilinear::{require_shape, shaped_array};
+use crate::bilinear::{Bilinear, require_shape, shaped_array};
 
 /// The loss and its derivatives at a point.
 #[derive(Clone, Debug)]
@@ -28,6 +28,16 @@ const LARGEST_HESSIAN: usize = 1 << 28;
 const PLAIN: f64 = 600.0;
 
 impl<'a> Problem<'a> {
+    /// The loss without regularisers: on queries that were set aside, what a fit is worth there.
+    ///
+    /// # Errors
+    /// As [`Problem::evaluate`].
+    pub fn data_loss(&self, x: &Array) -> Result<ScaledValue, Error> {
+        require_shape(x, "x", &self.scores.shape())?;
+        let plain = Problem { scores: Bilinear { logit_reg: 0.0, ridge: 0.0, ..self.scores.clone() }, ..self.clone() };
+        Ok(plain.point(x.as_slice(), false).ok_or_else(crate::layer::overflow)?.loss)
+    }
+
     /// Loss and gradient at X. Cost: 3 n m d2 multiply-adds.
     ///
     /// # Errors

@@ -12,7 +12,7 @@
 
 use certus_numeric::ScaledValue;
 use certus_numeric::softmax::{RowSum, softmax_row_with};
-use certus_numeric::sum::{dot, norm2};
+use certus_numeric::sum::dot;
 
 use super::problem::{Form, Problem};
 use crate::blocks::{Block, PARTS, accumulate, add};
@@ -237,10 +237,5 @@ impl Problem<'_> {
         let mut product = accumulate(&self.scores.blocks, PARTS, zero, of_block, |total, part| add(total, &part));
         add(&mut product, &self.pull(point, dx));
         product
-    }
-
-    /// The largest norm of inputs, targets and parameters.
-    pub(crate) fn largest_norm(&self, point: &Point) -> f64 {
-        self.targets.iter().map(|b| norm2(b.as_slice())).chain([norm2(&point.x)]).fold(self.scores.largest_norm(), f64::max)
     }
 }

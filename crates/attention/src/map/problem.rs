@@ -34,10 +34,10 @@ impl Form {
 /// One sequence: queries (n x d1), keys (m x d2), and the attention that they should have (n x m).
 #[derive(Clone, Copy, Debug)]
 pub struct Sequence<'a> {
-    a1: &'a Array,
-    a2: &'a Array,
-    target: &'a Array,
-    mask: Mask<'a>,
+    pub(crate) a1: &'a Array,
+    pub(crate) a2: &'a Array,
+    pub(crate) target: &'a Array,
+    pub(crate) mask: Mask<'a>,
 }
 
 impl<'a> Sequence<'a> {
