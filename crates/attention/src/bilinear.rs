@@ -102,22 +102,23 @@ pub(crate) struct Bilinear<'a> {
 const CONSTANT: f64 = 1e-8;
 
 impl<'a> Bilinear<'a> {
-    /// Scale 1, no regulariser, a reference of zeros. At least one sequence, all with the same heads and columns.
-    pub(crate) fn new(sequences: Vec<Inputs<'a>>) -> Self {
+    /// Scale 1, no regulariser, a reference of zeros; in blocks of which so many maps are worked on at once. At least one sequence, all with
+    /// the same heads and columns.
+    pub(crate) fn new(sequences: Vec<Inputs<'a>>, maps: usize) -> Self {
         let first = &sequences[0];
         let (heads, d1, d2) = (first.heads.len(), first.heads[0].a1.cols(), first.heads[0].a2.cols());
         let x0 = vec![0.0; heads * d1 * d2];
         let (blocks, spectra) = (Vec::new(), OnceLock::new());
         let mut new = Bilinear { sequences, blocks, heads, d1, d2, scale: 1.0, logit_reg: 0.0, ridge: 0.0, x0, spectra };
-        new.cut(None);
+        new.cut(|n, m| height(n, m, maps));
         new
     }
 
-    /// Cuts the queries into blocks of so many rows, by default by the sizes.
-    pub(crate) fn cut(&mut self, rows: Option<usize>) {
+    /// Cuts the queries into blocks of so many rows, for n queries and m keys.
+    pub(crate) fn cut(&mut self, height: impl Fn(usize, usize) -> usize) {
         let of = |(s, sequence): (usize, &Inputs<'_>)| {
             let (n, m) = (sequence.queries(), sequence.keys());
-            let height = rows.unwrap_or(height(n, m, self.d2));
+            let height = height(n, m);
             let block = |first: usize| {
                 let rows = first..n.min(first + height);
                 Block { sequence: s, seen: sequence.visible.seen(rows.clone(), m), rows }

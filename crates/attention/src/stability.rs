@@ -71,7 +71,7 @@ pub fn measure(before: &Attention<'_>, after: &Attention<'_>, scale: f64, mask: 
     let visible = Visible::new(mask, n, m)?;
     let (mut maps, mut logits) = (Vec::new(), Vec::new());
     let (mut left, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
-    let height = height(n, m, d2);
+    let height = height(n, m, 2);
     for first in (0..n).step_by(height) {
         let rows = first..n.min(first + height);
         let seen = visible.seen(rows.clone(), m);

@@ -72,7 +72,7 @@ impl Whitening {
     pub(crate) fn scores<'w>(inputs: &'w [(Array, Array)], scores: &'w Bilinear<'_>) -> Bilinear<'w> {
         let sequences = scores.sequences.iter().zip(inputs);
         let sequences = sequences.map(|(s, (a1, a2))| Inputs::new(vec![Scores { a1, a2 }], s.visible.borrowed()));
-        let mut white = Bilinear::new(sequences.collect());
+        let mut white = Bilinear::new(sequences.collect(), 1);
         (white.scale, white.logit_reg, white.blocks) = (scores.scale, scores.logit_reg, scores.blocks.clone());
         white
     }

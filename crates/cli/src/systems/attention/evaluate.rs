@@ -125,7 +125,7 @@ impl Evaluate {
     fn map(&self, form: FormArg, x: Array, direction: Option<Array>) -> Result<Report, CliError> {
         let data = self.data.read(None)?;
         let problem = self.data.map(form.into(), self.data.map_sequences(&data)?, &data)?;
-        let evaluation = problem.evaluate(&x)?;
+        let evaluation = problem.linearise(&x)?;
         let mut report = match self.certify {
             true => super::map_report(&problem.certify(&x, certus_attention::Certify::Full)?),
             false => Report::new(Status::Done)
