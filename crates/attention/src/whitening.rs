@@ -125,6 +125,14 @@ impl Whitening {
         result
     }
 
+    /// `product += ridge (T1ᵀT1) V (T2ᵀT2)`: what the ridge of X adds to a product with the Hessian in the new coordinates.
+    pub(crate) fn add_ridge_times(&self, product: &mut [f64], ridge: f64, v: &[f64]) {
+        if ridge > 0.0 {
+            let along = self.gradient(&self.change(v));
+            product.iter_mut().zip(along).for_each(|(p, a)| *p += ridge * a);
+        }
+    }
+
     /// `hessian += ridge (T1ᵀT1) ⊗ (T2ᵀT2)`: the ridge of the first head's X in the new coordinates.
     pub(crate) fn add_ridge(&self, hessian: &mut Mat<f64>, ridge: f64) {
         let (first, second) = &self.heads[0];

@@ -30,6 +30,8 @@ pub(crate) struct RowBounds {
 /// The test's view of a layer at a point.
 struct AtPoint<'p, 'a> {
     problem: &'p Problem<'a>,
+    /// The problem in the new coordinates, where its products at the point are to be had: of one head whose maps are kept.
+    white: Option<&'p Problem<'p>>,
     point: &'p Point,
     bounds: &'p [RowBounds],
     whitening: &'p Whitening,
@@ -39,6 +41,11 @@ struct AtPoint<'p, 'a> {
 
 impl Local for AtPoint<'_, '_> {
     fn hessian_times(&self, v: &[f64]) -> Vec<f64> {
+        if let Some(white) = self.white {
+            let mut product = white.hessian_times(self.point, v, None, Curvature::Exact).0;
+            self.whitening.add_ridge_times(&mut product, self.problem.scores.ridge, v);
+            return product;
+        }
         let along = self.whitening.change(v);
         self.whitening.gradient(&self.problem.hessian_times(self.point, &along, None, Curvature::Exact).0)
     }
@@ -133,11 +140,15 @@ impl Problem<'_> {
         let mut rounding = self.rounding(point, &bounds, &inputs);
         rounding.0 += whitening.largest_gradient(&self.scores.pull_rounding(&point.x));
         let of_logits = self.of_logits(point, &bounds);
-        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
-        let formed = certify == Certify::Full && self.scores.heads == 1 && self.scores.of_x() <= FORMED;
-        let mut found = if formed {
+        let white = (self.scores.heads == 1).then(|| {
             let scores = Whitening::scores(&inputs[0], &self.scores);
-            let white = Problem { scores, outputs: self.outputs.clone(), gram3: self.gram3.clone(), y0: self.y0.clone(), ..*self };
+            Problem { scores, outputs: self.outputs.clone(), gram3: self.gram3.clone(), y0: self.y0.clone(), ..*self }
+        });
+        // The maps are the same in all coordinates.
+        let by_products = white.as_ref().filter(|_| point.maps.is_some());
+        let at = AtPoint { problem: self, white: by_products, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
+        let formed = white.as_ref().filter(|_| certify == Certify::Full && self.scores.of_x() <= FORMED);
+        let mut found = if let Some(white) = formed {
             let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
             let mut hessian = white.block_hessian(&seen_from, Curvature::Exact, false).xx;
             if self.scores.ridge > 0.0 {
@@ -146,7 +157,7 @@ impl Problem<'_> {
             // The data's part of the gradient in the new coordinates from the start: taken there afterwards, its rounding would grow.
             let mut gradient = whitening.gradient(&self.scores.pull(&self.scores.shift(&point.x)));
             let metric = white.scores.metric();
-            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores }, ..white };
+            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores.clone() }, ..white.clone() };
             add(&mut gradient, &plain.gradient_x(&seen_from));
             Kantorovich::test(&at, &hessian, &metric, &gradient)?
         } else {

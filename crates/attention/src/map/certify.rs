@@ -21,6 +21,8 @@ const DIAMETER: f64 = std::f64::consts::SQRT_2;
 /// The test's view of a map problem at a point.
 struct AtPoint<'p, 'a> {
     problem: &'p Problem<'a>,
+    /// The problem in the new coordinates.
+    white: &'p Problem<'p>,
     point: &'p Point,
     whitening: &'p Whitening,
     rounding: (f64, f64),
@@ -29,6 +31,12 @@ struct AtPoint<'p, 'a> {
 
 impl Local for AtPoint<'_, '_> {
     fn hessian_times(&self, v: &[f64]) -> Vec<f64> {
+        // Maps that are kept are the same in all coordinates.
+        if self.point.maps.is_some() {
+            let mut product = self.white.hessian_times(self.point, v);
+            self.whitening.add_ridge_times(&mut product, self.problem.scores.ridge * (-self.point.log_unit).exp(), v);
+            return product;
+        }
         self.whitening.gradient(&self.problem.hessian_times(self.point, &self.whitening.change(v)))
     }
 
@@ -178,7 +186,7 @@ impl Problem<'_> {
         let mut rounding = white.rounding(&seen_from);
         let of_pull = whitening.largest_gradient(&self.scores.pull_rounding(&point.x));
         rounding.0 += if self.is_regularised() { of_pull * (-point.log_unit).exp() } else { 0.0 };
-        let at = AtPoint { problem: self, point, whitening: &whitening, rounding, of_logits: self.of_logits(point) };
+        let at = AtPoint { problem: self, white: &white, point, whitening: &whitening, rounding, of_logits: self.of_logits(point) };
         let mut found = if certify == Certify::Full && self.scores.of_x() <= FORMED {
             let mut hessian = white.hessian(&seen_from);
             if self.scores.ridge > 0.0 {
@@ -187,7 +195,7 @@ impl Problem<'_> {
             // The data's part of the gradient in the new coordinates from the start: taken there afterwards, its rounding would grow.
             let mut gradient = whitening.gradient(&self.pull(point, &self.scores.shift(&point.x)));
             let metric = white.scores.metric();
-            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores }, ..white };
+            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores.clone() }, ..white.clone() };
             add(&mut gradient, &plain.gradient(&seen_from));
             Kantorovich::test(&at, &hessian, &metric, &gradient)?
         } else {
