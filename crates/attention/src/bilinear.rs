@@ -1,6 +1,9 @@
 //! The part of a problem that concerns X: queries, keys, masks, the scale, and the regulariser of X.
 
+use std::sync::OnceLock;
+
 use certus_contract::InputError;
+use certus_linalg::factor::{SymmetricEigen, symmetric_eigen};
 use certus_linalg::product::{Destination, gram, matmul, matmul_into, matvec};
 use certus_linalg::view::{is_finite, rows_of, view};
 use certus_linalg::{Error as LinearAlgebraError, Mat, MatMut, MatRef};
@@ -9,6 +12,7 @@ use certus_numeric::sum::{dot, max_abs, norm2};
 
 use crate::blocks::{Block, height};
 use crate::mask::Visible;
+use crate::norms::{Norms, of_gram, spectral};
 use crate::scores::{Scores, shaped};
 use crate::symmetric::{distinct, expand, pack, squares};
 
@@ -90,27 +94,31 @@ pub(crate) struct Bilinear<'a> {
     /// The weight of `½ |X - X0|²`.
     pub(crate) ridge: f64,
     pub(crate) x0: Vec<f64>,
+    /// The eigenvalues and eigenvectors of the summed Gram matrices, once they were wanted.
+    pub(crate) spectra: OnceLock<Vec<(SymmetricEigen, SymmetricEigen)>>,
 }
 
 /// A residual of least squares for a constant that counts as none, relative to it.
 const CONSTANT: f64 = 1e-8;
 
 impl<'a> Bilinear<'a> {
-    /// Scale 1, no regulariser, a reference of zeros. At least one sequence, all with the same heads and columns.
-    pub(crate) fn new(sequences: Vec<Inputs<'a>>) -> Self {
+    /// Scale 1, no regulariser, a reference of zeros; in blocks of which so many maps are worked on at once. At least one sequence, all with
+    /// the same heads and columns.
+    pub(crate) fn new(sequences: Vec<Inputs<'a>>, maps: usize) -> Self {
         let first = &sequences[0];
         let (heads, d1, d2) = (first.heads.len(), first.heads[0].a1.cols(), first.heads[0].a2.cols());
         let x0 = vec![0.0; heads * d1 * d2];
-        let mut new = Bilinear { sequences, blocks: Vec::new(), heads, d1, d2, scale: 1.0, logit_reg: 0.0, ridge: 0.0, x0 };
-        new.cut(None);
+        let (blocks, spectra) = (Vec::new(), OnceLock::new());
+        let mut new = Bilinear { sequences, blocks, heads, d1, d2, scale: 1.0, logit_reg: 0.0, ridge: 0.0, x0, spectra };
+        new.cut(|n, m| height(n, m, maps));
         new
     }
 
-    /// Cuts the queries into blocks of so many rows, by default by the sizes.
-    pub(crate) fn cut(&mut self, rows: Option<usize>) {
+    /// Cuts the queries into blocks of so many rows, for n queries and m keys.
+    pub(crate) fn cut(&mut self, height: impl Fn(usize, usize) -> usize) {
         let of = |(s, sequence): (usize, &Inputs<'_>)| {
             let (n, m) = (sequence.queries(), sequence.keys());
-            let height = rows.unwrap_or(height(n, m, self.d2));
+            let height = height(n, m);
             let block = |first: usize| {
                 let rows = first..n.min(first + height);
                 Block { sequence: s, seen: sequence.visible.seen(rows.clone(), m), rows }
@@ -249,11 +257,20 @@ impl<'a> Bilinear<'a> {
         sums
     }
 
+    /// The eigenvalues and eigenvectors of those.
+    pub(crate) fn spectra(&self) -> Result<&[(SymmetricEigen, SymmetricEigen)], LinearAlgebraError> {
+        if self.spectra.get().is_none() {
+            let both = |(g1, g2): &(Mat<f64>, Mat<f64>)| Ok((symmetric_eigen(g1.as_ref())?, symmetric_eigen(g2.as_ref())?));
+            let found = self.summed_grams().iter().map(both).collect::<Result<Vec<_>, LinearAlgebraError>>()?;
+            return Ok(self.spectra.get_or_init(|| found));
+        }
+        Ok(self.spectra.get().map_or(&[], Vec::as_slice))
+    }
+
     /// Whether, in some head, one combination of the keys' columns is the same for all keys of all sequences.
     pub(crate) fn constant_in_keys(&self) -> Result<bool, LinearAlgebraError> {
-        let grams = self.summed_grams();
-        for (h, (_, gram)) in grams.iter().enumerate() {
-            if makes_constant(gram, || self.sequences.iter().map(|s| s.heads[h].a2))? {
+        for (h, (_, of_keys)) in self.spectra()?.iter().enumerate() {
+            if makes_constant(of_keys, || self.sequences.iter().map(|s| s.heads[h].a2)) {
                 return Ok(true);
             }
         }
@@ -262,9 +279,9 @@ impl<'a> Bilinear<'a> {
 
     /// Whether the logits of the first head can all be shifted together.
     pub(crate) fn shifts(&self) -> Result<bool, LinearAlgebraError> {
-        let (g1, g2) = &self.summed_grams()[0];
-        Ok(makes_constant(g1, || self.sequences.iter().map(|s| s.heads[0].a1))?
-            && makes_constant(g2, || self.sequences.iter().map(|s| s.heads[0].a2))?)
+        let (of_queries, of_keys) = &self.spectra()?[0];
+        Ok(makes_constant(of_queries, || self.sequences.iter().map(|s| s.heads[0].a1))
+            && makes_constant(of_keys, || self.sequences.iter().map(|s| s.heads[0].a2)))
     }
 
     /// For each query of the first head, by how much its computed logits are off at most, in norm.
@@ -287,22 +304,38 @@ impl<'a> Bilinear<'a> {
         self.sequences.iter().flat_map(of).collect()
     }
 
-    /// The largest norm of the inputs.
-    pub(crate) fn largest_norm(&self) -> f64 {
-        let arrays = self.sequences.iter().flat_map(|s| s.heads.iter().flat_map(|h| [h.a1, h.a2]));
-        arrays.map(|a| norm2(a.as_slice())).fold(1.0, f64::max)
+    /// The length of a change of X in the logit metric: that of the change of the logits.
+    pub(crate) fn logit_distance(&self, change: &[f64]) -> f64 {
+        dot(change, &self.metric_times(change)).max(0.0).sqrt()
+    }
+
+    /// The norms of the inputs and of X.
+    pub(crate) fn norms(&self, x: &[f64]) -> Result<Norms, LinearAlgebraError> {
+        let mut norms = Norms { least: (f64::INFINITY, f64::INFINITY), ..Norms::default() };
+        let (queries, keys) = (self.queries(), self.sequences.iter().map(Inputs::keys).sum::<usize>());
+        for (h, (of_queries, of_keys)) in self.spectra()?.iter().enumerate() {
+            let (least1, largest1) = of_gram(&of_queries.values, queries);
+            let (least2, largest2) = of_gram(&of_keys.values, keys);
+            let of_x = spectral(rows_of(self.head(x, h), self.d1, self.d2))?;
+            (norms.a1, norms.a2, norms.x) = (norms.a1.max(largest1), norms.a2.max(largest2), norms.x.max(of_x));
+            norms.least = (norms.least.0.min(least1), norms.least.1.min(least2));
+            let longest = |a: &Array| (0..a.rows()).map(|i| norm2(a.row(i))).fold(0.0, f64::max);
+            let products = self.sequences.iter().map(|s| longest(s.heads[h].a1) * longest(s.heads[h].a2));
+            let up = 1.0 + (self.d1 + self.d2 + 8) as f64 * f64::EPSILON;
+            norms.largest_logit = norms.largest_logit.max(self.scale * of_x * products.fold(0.0, f64::max) * up);
+        }
+        Ok(norms)
     }
 }
 
-/// Whether the columns of the matrices, one below the other, can make the vector of ones.
-fn makes_constant<'m, I: Iterator<Item = &'m Array>>(gram: &Mat<f64>, matrices: impl Fn() -> I) -> Result<bool, LinearAlgebraError> {
-    let d = gram.nrows();
+/// Whether the columns of the matrices, one below the other, can make the vector of ones: from the spectrum of their Gram matrix.
+fn makes_constant<'m, I: Iterator<Item = &'m Array>>(eigen: &SymmetricEigen, matrices: impl Fn() -> I) -> bool {
+    let d = eigen.values.len();
     let (mut sums, mut count) = (vec![0.0; d], 0);
     for a in matrices() {
         (0..a.rows()).for_each(|j| sums.iter_mut().zip(a.row(j)).for_each(|(s, v)| *s += v));
         count += a.rows();
     }
-    let eigen = certus_linalg::factor::symmetric_eigen(gram.as_ref())?;
     let largest = eigen.values.last().copied().unwrap_or(0.0);
     let mut w = vec![0.0; d];
     for (k, value) in eigen.values.iter().enumerate().filter(|(_, v)| **v > 1e-13 * d as f64 * largest) {
@@ -310,7 +343,7 @@ fn makes_constant<'m, I: Iterator<Item = &'m Array>>(gram: &Mat<f64>, matrices: 
         w.iter_mut().zip(eigen.vectors.col(k).iter()).for_each(|(w, v)| *w += along * v);
     }
     let residual = matrices().flat_map(|a| (0..a.rows()).map(|j| a.row(j).iter().zip(&w).fold(-1.0, |r, (a, w)| r + a * w)));
-    Ok(residual.map(|r| r * r).sum::<f64>().sqrt() <= CONSTANT * (count as f64).sqrt())
+    residual.map(|r| r * r).sum::<f64>().sqrt() <= CONSTANT * (count as f64).sqrt()
 }
 
 /// `sum += factor a`, for a row-major sum.

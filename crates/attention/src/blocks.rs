@@ -13,18 +13,19 @@ pub(crate) struct Block {
     pub(crate) seen: usize,
 }
 
-/// Entries of a block's map, about: those of a few maps stay near the processor.
-const ENTRIES: usize = 1 << 13;
-/// Rows of a block, at least and at most.
-const LEAST_ROWS: usize = 16;
+/// Entries of a block's maps together, about: they stay near the processor.
+const ENTRIES: usize = 1 << 16;
+/// Rows of a block, at least and at most: each product packs all keys anew, which fewer rows do not pay for.
+const LEAST_ROWS: usize = 32;
 const MOST_ROWS: usize = 64;
+/// Rows of a short sequence's blocks, at least: it is cut in four.
+const SHORT_ROWS: usize = 16;
 /// Partial results, by default.
 pub(crate) const PARTS: usize = 32;
 
-/// The rows of one block of n queries that see m keys, in products over `width` columns: the wider, the more rows a product wants.
-pub(crate) fn height(n: usize, m: usize, width: usize) -> usize {
-    let least = (width / 2).clamp(LEAST_ROWS, MOST_ROWS);
-    (ENTRIES / m.max(1)).clamp(least, MOST_ROWS).min(n.div_ceil(4).max(LEAST_ROWS)).next_multiple_of(8)
+/// The rows of one block of n queries that see m keys, of which so many maps are worked on at once.
+pub(crate) fn height(n: usize, m: usize, maps: usize) -> usize {
+    (ENTRIES / (maps * m).max(1)).clamp(LEAST_ROWS, MOST_ROWS).min(n.div_ceil(4).max(SHORT_ROWS)).next_multiple_of(8)
 }
 
 /// `add` of all blocks to at most `parts` results that begin as `zero`, and those by `merge` in order.

@@ -24,6 +24,12 @@ pub fn lipschitz(diameter: f64, residual: f64) -> f64 {
     lipschitz_of_heads(diameter, diameter, residual)
 }
 
+/// By how much beta is to be raised for the rounding of what it was computed from: for a row's curvature that is K-Lipschitz, for logits
+/// that are off by `off` in norm, and p by `of_p`.
+pub(crate) fn beta_rounding(lipschitz: f64, off: f64, of_p: f64) -> f64 {
+    (lipschitz * off + 4.0 * of_p) * UP
+}
+
 /// The same for the logits of several heads together: from the largest of their diameters, and the root of the sum of their squares.
 pub fn lipschitz_of_heads(largest: f64, together: f64, residual: f64) -> f64 {
     OF_SQUARE * largest * together + OF_PRODUCT * residual * largest

@@ -4,6 +4,8 @@ use certus_contract::Status;
 
 use crate::bilinear::Bilinear;
 use crate::kantorovich::Kantorovich;
+use crate::layer::JointCurvature;
+use crate::norms::Norms;
 use crate::{Error, Method};
 
 /// Everything measured of one answer. The certificate is derived from it.
@@ -25,8 +27,12 @@ pub struct Facts {
     pub targets: usize,
     /// The loss at the start.
     pub loss_start: f64,
-    /// Steps that were taken or refused.
+    /// Steps that were taken or refused, those of a convex start included.
     pub iterations: usize,
+    /// Those that were no whole Newton steps in X alone, in the loss itself: the theorem's rate is not theirs.
+    pub other_steps: usize,
+    /// The distance of the answer's logits from those of the start (Frobenius); `None` of a point that was not come to.
+    pub start_distance: Option<f64>,
     /// How the run ended.
     pub status: Status,
     /// How the Hessian entered the steps.
@@ -46,8 +52,12 @@ pub struct Facts {
     pub convex_everywhere: Option<f64>,
     /// The weight of the logit regulariser.
     pub logit_reg_x: f64,
-    /// The largest of the norms that the theorem's constants are made of: inputs, parameters, targets, logits.
-    pub largest_norm: f64,
+    /// Heads whose outputs add up.
+    pub heads: usize,
+    /// The norms that the literature's assumptions and constants are made of.
+    pub norms: Norms,
+    /// The curvature in X and Y together; with full certification, for one head and matrices that are small enough.
+    pub joint: Option<JointCurvature>,
 }
 
 /// How a point was come to.
@@ -56,13 +66,22 @@ pub(crate) struct Course {
     pub(crate) loss_start: f64,
     pub(crate) status: Status,
     pub(crate) iterations: usize,
+    pub(crate) other_steps: usize,
+    pub(crate) start_distance: Option<f64>,
     pub(crate) method: Method,
+}
+
+impl Course {
+    /// Of a point that was given.
+    pub(crate) fn none(loss: f64) -> Course {
+        Course { loss_start: loss, status: Status::Done, iterations: 0, other_steps: 0, start_distance: None, method: Method::Auto }
+    }
 }
 
 impl Facts {
     /// What both kinds of problems have in common; the rest as if it were not there.
     pub(crate) fn of(scores: &Bilinear<'_>, course: Course) -> Result<Facts, Error> {
-        let Course { loss_start, status, iterations, method } = course;
+        let Course { loss_start, status, iterations, other_steps, start_distance, method } = course;
         Ok(Facts {
             queries: scores.queries(),
             dead_rows: scores.dead_rows(),
@@ -73,6 +92,8 @@ impl Facts {
             targets: 0,
             loss_start,
             iterations,
+            other_steps,
+            start_distance,
             status,
             method,
             gradient: (0.0, 0.0),
@@ -82,7 +103,9 @@ impl Facts {
             convex_here: None,
             convex_everywhere: None,
             logit_reg_x: scores.logit_reg,
-            largest_norm: scores.largest_norm(),
+            heads: scores.heads,
+            norms: Norms::default(),
+            joint: None,
         })
     }
 }

@@ -4,8 +4,8 @@
 //! metric is well conditioned, and directions that no logit sees are left out.
 //!
 //! With H the Hessian in X, M the logit metric, `H >= mu M`, the row curvature K-Lipschitz in the logits, and eta the length of Newton's
-//! step: if `h = K eta / mu <= 1/2`, a stationary point lies within `2 eta / (1 + sqrt(1 - 2h))` in the logits, and below 1/2 it is a
-//! local minimum. All is evaluated to the safe side, but for what the doc of a field calls an estimate.
+//! step: if `h = K eta / mu <= 1/2`, a stationary point lies within `2 eta / (1 + sqrt(1 - 2h))` in the logits. Its Hessian is at least
+//! `sqrt(1 - 2h)` times that here: below 1/2 it is a local minimum, at 1/2 it need not be one. All is evaluated to the safe side, but for what the doc of a field calls an estimate.
 
 use certus_contract::{Status, ignore_events};
 use certus_linalg::factor::{Cholesky, Triangle, solve_triangular_vec};
@@ -24,13 +24,15 @@ pub struct Kantorovich {
     pub curvature: Option<f64>,
     /// K: how fast a row's curvature changes with its logits, within 2 eta.
     pub lipschitz: Option<f64>,
+    /// The same as far as the start that the point was come to from; where a stationary point is near.
+    pub lipschitz_to_start: Option<f64>,
     /// eta: the length of Newton's step in the logits.
     pub eta: Option<f64>,
     /// h = K eta / mu.
     pub h: Option<f64>,
     /// A stationary point lies within this distance in the logits (Frobenius); `None` where h > 1/2.
     pub logit_radius: Option<f64>,
-    /// The loss is above that of the local minimum by at most this; `None` where h >= 1/2.
+    /// The loss is above that of the stationary point by at most this; `None` where h > 1/2.
     pub gap: Option<f64>,
     /// The distance to the stationary point in the logits, by further Newton steps. An estimate.
     pub logit_distance: Option<f64>,
@@ -93,6 +95,17 @@ fn back_solve(factor: &Cholesky, x: &[f64]) -> Vec<f64> {
 }
 
 impl Kantorovich {
+    /// Whether the stationary point is a local minimum: h < 1/2. At 1/2 there is one, of which nothing more is known.
+    pub fn is_minimum(&self) -> bool {
+        self.logit_radius.is_some() && self.h.is_some_and(|h| h < 0.5)
+    }
+
+    /// With the Lipschitz constant as far as the start, which is at this distance in the logits.
+    pub(crate) fn reaching(self, local: &impl Local, start_distance: Option<f64>) -> Self {
+        let distance = start_distance.zip(self.logit_radius).map(|(start, radius)| start + radius);
+        Kantorovich { lipschitz_to_start: distance.map(|distance| local.lipschitz_within(distance)), ..self }
+    }
+
     /// The same for a loss that is e^log_unit times the one that was tested; without what is not finite.
     pub(crate) fn in_unit(self, log_unit: f64) -> Self {
         let finite = |value: Option<f64>, unit: f64| value.map(|v| v * unit).filter(|v| v.is_finite());
@@ -101,6 +114,7 @@ impl Kantorovich {
             mu: finite(self.mu, unit),
             curvature: finite(self.curvature, unit),
             lipschitz: finite(self.lipschitz, unit),
+            lipschitz_to_start: finite(self.lipschitz_to_start, unit),
             eta: finite(self.eta, 1.0),
             h: finite(self.h, 1.0),
             logit_radius: finite(self.logit_radius, 1.0),
@@ -204,10 +218,8 @@ impl Kantorovich {
         }
         let root = (1.0 - 2.0 * h).max(0.0).sqrt();
         self.logit_radius = Some(2.0 * eta / (1.0 + root) * (1.0 + 1e-12));
-        if h < 0.5 {
-            let squared = -dot(gradient, step) + of_slope + of_residual * of_residual + SMALLEST;
-            self.gap = Some(squared / (2.0 * (1.0 - (1.0 - root) / 3.0)) * (1.0 + 1e-12));
-        }
+        let squared = -dot(gradient, step) + of_slope + of_residual * of_residual + SMALLEST;
+        self.gap = Some(squared / (2.0 * (1.0 - (1.0 - root) / 3.0)) * (1.0 + 1e-12));
     }
 
     /// Distance and gap by two Newton steps, less their rounding: the gap by the gradients before and after the first, along both.

@@ -1,9 +1,9 @@
 //! The Kronecker preconditioner: the inverse of `G1 ⊗ G2` of each head, the logit metric of all sequences together.
 
-use certus_linalg::factor::symmetric_eigen;
+use certus_linalg::Mat;
+use certus_linalg::factor::SymmetricEigen;
 use certus_linalg::product::{Destination, matmul};
 use certus_linalg::view::rows_of;
-use certus_linalg::{Error, Mat};
 
 use crate::scores::product;
 
@@ -16,23 +16,21 @@ pub(crate) struct KronSolver {
 }
 
 impl KronSolver {
-    /// From the Gram matrices of each head's queries and keys, summed over the sequences. Directions that no logit sees are not moved
-    /// along; with a ridge, which sees them, they count as the best seen ones.
-    pub(crate) fn new(grams: Vec<(Mat<f64>, Mat<f64>)>, with_ridge: bool) -> Result<Self, Error> {
-        let inverse = |gram: Mat<f64>| -> Result<Mat<f64>, Error> {
-            let eigen = symmetric_eigen(gram.as_ref())?;
+    /// From the spectra of the Gram matrices of each head's queries and keys, summed over the sequences. Directions that no logit sees are
+    /// not moved along; with a ridge, which sees them, they count as the best seen ones.
+    pub(crate) fn new(spectra: &[(SymmetricEigen, SymmetricEigen)], with_ridge: bool) -> Self {
+        let inverse = |eigen: &SymmetricEigen| {
             let largest = eigen.values.last().copied().unwrap_or(0.0);
             let of = |value: f64| match value > UNSEEN * largest {
                 true => 1.0 / value.sqrt(),
                 false if with_ridge && largest > 0.0 => 1.0 / largest.sqrt(),
                 false => f64::from(with_ridge),
             };
-            let d = gram.nrows();
+            let d = eigen.values.len();
             let half = Mat::from_fn(d, d, |i, k| eigen.vectors[(i, k)] * of(eigen.values[k]));
-            Ok(matmul(half.as_ref(), half.transpose()))
+            matmul(half.as_ref(), half.transpose())
         };
-        let inverses = grams.into_iter().map(|(g1, g2)| Ok((inverse(g1)?, inverse(g2)?))).collect::<Result<_, Error>>()?;
-        Ok(KronSolver { inverses })
+        KronSolver { inverses: spectra.iter().map(|(of_queries, of_keys)| (inverse(of_queries), inverse(of_keys))).collect() }
     }
 
     /// `G1⁻¹ R G2⁻¹` of each head.

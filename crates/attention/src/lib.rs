@@ -44,6 +44,7 @@ pub mod map;
 mod mask;
 pub mod merge;
 mod newton_steps;
+mod norms;
 pub mod recover;
 mod sample;
 mod scores;
@@ -55,10 +56,11 @@ mod whitening;
 pub use certificate::certificate;
 pub use error::Error;
 pub use facts::Facts;
-pub use holdout::Split;
+pub use holdout::{MapSplit, Split};
 pub use kantorovich::Kantorovich;
 pub use mask::Mask;
 pub use newton_steps::Method;
+pub use norms::Norms;
 
 /// How much is spent on the certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

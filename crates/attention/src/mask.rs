@@ -84,6 +84,15 @@ impl<'a> Visible<'a> {
         }
     }
 
+    /// Zero for the keys that query i does not see, of the first ones.
+    pub(crate) fn hide(&self, i: usize, row: &mut [f64]) {
+        match self.keep(i, row.len()) {
+            Keep::All => {}
+            Keep::First(count) => row.iter_mut().skip(count).for_each(|v| *v = 0.0),
+            Keep::Where(seen) => row.iter_mut().zip(seen).filter(|(_, seen)| !**seen).for_each(|(v, _)| *v = 0.0),
+        }
+    }
+
     /// Whether query i sees key j.
     pub(crate) fn sees(&self, i: usize, j: usize) -> bool {
         match self {

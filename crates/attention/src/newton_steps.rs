@@ -34,6 +34,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether its steps solve with the Hessian itself, and to the end.
+    pub(crate) fn solves_exactly(self) -> bool {
+        matches!(self, Method::DenseNewton | Method::Plain)
+    }
+
     /// As the command names it.
     pub fn name(self) -> &'static str {
         match self {
@@ -107,7 +112,7 @@ pub(crate) fn minimise<L: Curved>(
             minimiser.minimise_with(loss, &mut Krylov::new(sketch, MOST_PRODUCTS), x, observer)
         }
         Method::Krylov | Method::Auto => {
-            let products = Products(KronSolver::new(scores.summed_grams(), scores.ridge > 0.0)?);
+            let products = Products(KronSolver::new(scores.spectra()?, scores.ridge > 0.0));
             // Far from the start a model of a softmax means nothing.
             let first_radius = FIRST_CHANGE * ((scores.entries() * scores.heads * scores.sequences.len()) as f64).sqrt() / scores.scale;
             let minimiser = Minimiser { first_radius, ..*minimiser };

@@ -4,8 +4,6 @@
 //! the norms of the factors allow.
 
 use certus_contract::{Certificate, Check, Claim, InputError};
-use certus_linalg::factor::symmetric_eigenvalues;
-use certus_linalg::product::gram;
 use certus_linalg::view::view;
 use certus_numeric::Array;
 use certus_numeric::sum::norm2;
@@ -14,6 +12,7 @@ use crate::Error;
 use crate::bilinear::{require, require_shape};
 use crate::blocks::height;
 use crate::mask::{Mask, Visible};
+use crate::norms::spectral;
 use crate::scores::{Scores, shaped};
 
 /// One set of inputs and parameters: queries (n x d1), keys (m x d2), X (d1 x d2).
@@ -72,7 +71,7 @@ pub fn measure(before: &Attention<'_>, after: &Attention<'_>, scale: f64, mask: 
     let visible = Visible::new(mask, n, m)?;
     let (mut maps, mut logits) = (Vec::new(), Vec::new());
     let (mut left, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
-    let height = height(n, m, d2);
+    let height = height(n, m, 2);
     for first in (0..n).step_by(height) {
         let rows = first..n.min(first + height);
         let seen = visible.seen(rows.clone(), m);
@@ -106,28 +105,14 @@ pub fn measure(before: &Attention<'_>, after: &Attention<'_>, scale: f64, mask: 
     let rounding = (d1 + d2 + 8) as f64 * f64::EPSILON * (size(before) + size(after)) + 64.0 * f64::EPSILON * (n as f64).sqrt();
     let half_logit_change = (0.5 * logit_change + rounding) * up;
     let distance = |a: &Array, b: &Array| norm2(&a.as_slice().iter().zip(b.as_slice()).map(|(a, b)| b - a).collect::<Vec<_>>());
-    let by_x = spectral(after.a1)? * spectral(after.a2)? * distance(before.x, after.x);
-    let by_inputs = spectral(after.a1)? * distance(before.a2, after.a2) + spectral(before.a2)? * distance(before.a1, after.a1);
-    let half_norm_product = (0.5 * scale * (by_x + spectral(before.x)? * by_inputs) + rounding) * up;
+    let by_x = spectral(view(after.a1))? * spectral(view(after.a2))? * distance(before.x, after.x);
+    let by_inputs = spectral(view(after.a1))? * distance(before.a2, after.a2) + spectral(view(before.a2))? * distance(before.a1, after.a1);
+    let half_norm_product = (0.5 * scale * (by_x + spectral(view(before.x))? * by_inputs) + rounding) * up;
     if !half_norm_product.is_finite() {
         return Err(crate::layer::overflow());
     }
     let certificate = certificate(map_change, half_logit_change, half_norm_product);
     Ok(Stability { map_change, logit_change, half_logit_change, half_norm_product, certificate })
-}
-
-/// An upper bound of the spectral norm: the root of the largest eigenvalue of the Gram matrix, with its rounding.
-fn spectral(a: &Array) -> Result<f64, Error> {
-    let largest = a.as_slice().iter().fold(0.0f64, |l, v| l.max(v.abs()));
-    if largest == 0.0 {
-        return Ok(0.0);
-    }
-    let scaled = a.map(|v| v / largest);
-    let gram = gram(view(&scaled));
-    let trace = (0..gram.nrows()).map(|j| gram[(j, j)]).sum::<f64>();
-    let top = symmetric_eigenvalues(gram.as_ref())?.last().copied().unwrap_or(0.0);
-    let rounding = (a.rows() + 32 * a.cols() + 64) as f64 * f64::EPSILON * trace;
-    Ok(largest * (top + rounding).sqrt() * (1.0 + 4.0 * f64::EPSILON))
 }
 
 /// Theorem 8.

@@ -32,7 +32,10 @@ pub(crate) fn warnings(facts: &Facts) -> Vec<String> {
         );
     }
     if facts.values_singular {
-        warn("ValuesNotIdentifiable", "other Y give the same outputs: of those, Y is the shortest".into());
+        warn(
+            "ValuesNotIdentifiable",
+            "other Y give the same outputs: of those, Y is the shortest, each row times the size of what it is multiplied with".into(),
+        );
     }
     found
 }

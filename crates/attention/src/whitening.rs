@@ -1,6 +1,6 @@
 //! Coordinates of X in which the Gram matrices of all queries and of all keys are the identity.
 
-use certus_linalg::factor::symmetric_eigen;
+use certus_linalg::factor::SymmetricEigen;
 use certus_linalg::product::{Destination, gram, matmul, matmul_into};
 use certus_linalg::view::{rows_of, to_array, view};
 use certus_linalg::{Error, Mat, MatMut, MatRef};
@@ -23,14 +23,13 @@ struct Whitener {
 }
 
 impl Whitener {
-    fn new(gram: Mat<f64>) -> Result<Self, Error> {
+    fn new(gram: &Mat<f64>, eigen: &SymmetricEigen) -> Self {
         let d = gram.nrows();
-        let eigen = symmetric_eigen(gram.as_ref())?;
         let largest = eigen.values.last().copied().unwrap_or(0.0);
         let kept = (0..d).filter(|&k| eigen.values[k] > UNSEEN * largest).collect::<Vec<_>>();
         let t = Mat::from_fn(d, kept.len(), |i, k| eigen.vectors[(i, kept[k])] / eigen.values[kept[k]].sqrt());
         let back = matmul(t.transpose(), gram.as_ref());
-        Ok(Whitener { t, back, dropped: kept.len() < d })
+        Whitener { t, back, dropped: kept.len() < d }
     }
 
     fn apply(&self, a: &Array) -> Array {
@@ -49,8 +48,10 @@ pub(crate) struct Whitening {
 impl Whitening {
     /// `None` where the inputs of some head have no direction.
     pub(crate) fn new(scores: &Bilinear<'_>) -> Result<Option<Self>, Error> {
-        let both = |(g1, g2)| Ok((Whitener::new(g1)?, Whitener::new(g2)?));
-        let heads = scores.summed_grams().into_iter().map(both).collect::<Result<Vec<_>, Error>>()?;
+        let (grams, spectra) = (scores.summed_grams(), scores.spectra()?);
+        let heads =
+            grams.iter().zip(spectra).map(|((g1, g2), (of_queries, of_keys))| (Whitener::new(g1, of_queries), Whitener::new(g2, of_keys)));
+        let heads = heads.collect::<Vec<_>>();
         let seen = heads.iter().all(|(first, second)| first.t.ncols() * second.t.ncols() > 0);
         Ok(seen.then_some(Whitening { heads }))
     }
@@ -71,7 +72,7 @@ impl Whitening {
     pub(crate) fn scores<'w>(inputs: &'w [(Array, Array)], scores: &'w Bilinear<'_>) -> Bilinear<'w> {
         let sequences = scores.sequences.iter().zip(inputs);
         let sequences = sequences.map(|(s, (a1, a2))| Inputs::new(vec![Scores { a1, a2 }], s.visible.borrowed()));
-        let mut white = Bilinear::new(sequences.collect());
+        let mut white = Bilinear::new(sequences.collect(), 1);
         (white.scale, white.logit_reg, white.blocks) = (scores.scale, scores.logit_reg, scores.blocks.clone());
         white
     }
@@ -122,6 +123,14 @@ impl Whitening {
             result.extend(whole);
         }
         result
+    }
+
+    /// `product += ridge (T1ᵀT1) V (T2ᵀT2)`: what the ridge of X adds to a product with the Hessian in the new coordinates.
+    pub(crate) fn add_ridge_times(&self, product: &mut [f64], ridge: f64, v: &[f64]) {
+        if ridge > 0.0 {
+            let along = self.gradient(&self.change(v));
+            product.iter_mut().zip(along).for_each(|(p, a)| *p += ridge * a);
+        }
     }
 
     /// `hessian += ridge (T1ᵀT1) ⊗ (T2ᵀT2)`: the ridge of the first head's X in the new coordinates.

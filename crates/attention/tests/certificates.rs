@@ -1,8 +1,8 @@
 //! What certificates say: each check can fail, and the worked numbers of the proofs.
 
-use certus_attention::layer::{Curvature, Params, Solver};
-use certus_attention::map::Form;
-use certus_attention::{Certify, Facts, Kantorovich, Method, bounds, certificate};
+use certus_attention::layer::{Curvature, JointCurvature, Params, Solver};
+use certus_attention::map::{self, Form};
+use certus_attention::{Certify, Facts, Kantorovich, Method, Norms, bounds, certificate};
 use certus_contract::{Basis, Status, Verdict};
 use certus_numeric::Array;
 use certus_testkit::certificates::must_fail_once;
@@ -14,11 +14,12 @@ fn good() -> Facts {
         mu: Some(0.5),
         curvature: Some(3.1),
         lipschitz: Some(1.0),
+        lipschitz_to_start: Some(1.5),
         eta: Some(0.01),
         h: Some(0.02),
         logit_radius: Some(0.0102),
         gap: Some(1e-4),
-        logit_distance: Some(0.0101),
+        logit_distance: Some(0.003),
         loss_gap: Some(0.9e-4),
         estimated: false,
         directions_left_out: false,
@@ -32,7 +33,9 @@ fn good() -> Facts {
         unknowns: 8,
         targets: 100,
         loss_start: 2.0,
-        iterations: 5,
+        iterations: 2,
+        other_steps: 0,
+        start_distance: Some(0.02),
         status: Status::Converged,
         method: Method::DenseNewton,
         gradient: (1e-9, 1e-10),
@@ -42,8 +45,14 @@ fn good() -> Facts {
         convex_here: Some(0.1),
         convex_everywhere: Some(2.0),
         logit_reg_x: 3.0,
-        largest_norm: 3.0,
+        heads: 1,
+        norms: Norms { a1: 3.0, a2: 2.0, a3: 1.0, x: 2.0, y: 1.0, target: 2.5, largest_target: 1.5, largest_logit: 9.0, least: (0.1, 0.2) },
+        joint: Some(JointCurvature { scores: 1.0, values: 2.0, mixed: 0.5, reduced: 0.7, together: 0.8 }),
     }
+}
+
+fn joint(facts: &mut Facts) -> &mut JointCurvature {
+    facts.joint.as_mut().expect("a curvature")
 }
 
 fn test(facts: &mut Facts) -> &mut Kantorovich {
@@ -59,24 +68,100 @@ fn every_check_can_fail() {
             ("positive_curvature", |facts| test(facts).mu = Some(0.0)),
             ("positive_curvature", |facts| test(facts).mu = None),
             ("positive_curvature", |facts| facts.kantorovich = None),
-            ("kantorovich", |facts| test(facts).h = Some(0.51)),
+            ("kantorovich", |facts| test(facts).h = Some(0.5000001)),
             ("kantorovich", |facts| test(facts).h = None),
             ("logit_distance", |facts| test(facts).logit_distance = Some(0.011)),
             ("loss_gap", |facts| test(facts).loss_gap = Some(1.1e-4)),
             ("logit_reg_x", |facts| facts.logit_reg_x = 1.9),
             ("curvature", |facts| test(facts).curvature = Some(-0.1)),
             ("log10_lipschitz", |facts| test(facts).lipschitz = Some(1e9)),
+            ("norms", |facts| facts.norms.largest_target = 3.1),
+            ("good_start", |facts| test(facts).lipschitz_to_start = Some(2.0)),
+            ("other_steps", |facts| facts.other_steps = 1),
+            ("contraction", |facts| test(facts).logit_distance = Some(0.0101)),
+            ("iterations", |facts| facts.iterations = 3),
+            ("values_curvature", |facts| joint(facts).values = 0.0),
+            ("reduced_curvature", |facts| joint(facts).reduced = -1e-9),
+            ("joint_curvature", |facts| joint(facts).together = 0.0),
+            ("block_bound", |facts| joint(facts).together = 0.79),
         ],
     );
     assert!(exempt.is_empty(), "{exempt:?}");
 }
 
-/// At h = 1/2 the stationary point need not be a minimum: phi'(t) = (t - a)² has a double root.
+/// At h = 1/2 the stationary point is proven, and need not be a minimum: phi'(t) = (t - a)² has a double root.
 #[test]
-fn a_half_is_no_local_minimum() {
+fn a_half_is_a_stationary_point_and_no_proven_minimum() {
     let mut facts = good();
-    (test(&mut facts).h, test(&mut facts).gap) = (Some(0.5), None);
-    assert_eq!(certificate(&facts).verdict(), Verdict::NotApplicable, "{}", certificate(&facts));
+    assert!(test(&mut facts).is_minimum());
+    test(&mut facts).h = Some(0.5);
+    assert!(!test(&mut facts).is_minimum());
+    assert_eq!(certificate(&facts).verdict(), Verdict::Holds, "{}", certificate(&facts));
+}
+
+/// The theorem's own iteration from a start in its ball, in X alone: at least as fast as its rate, and the claim says so. Where Y moves as
+/// well, or steps are not Newton's, nothing is claimed.
+#[test]
+fn the_rate_of_the_literature_is_kept_from_a_good_start() {
+    let layer = Layer { logit_reg: (1.0, 1.0), ..Layer::random(1, [12, 6, 2, 2, 2, 2]) };
+    let problem = layer.problem();
+    let fit = Solver::default().with_start(layer.params(1, 0.5)).solve(&problem).unwrap();
+    let near = Params { x: fit.params.x.map(|v| v + 1e-3), y: fit.params.y.clone() };
+    for method in [Method::Plain, Method::DenseNewton, Method::Krylov] {
+        let solver = Solver::default().with_method(method).with_start(near.clone());
+        let claim = |fit: &certus_attention::layer::Solution| {
+            let claims = fit.certificate.claims.iter().filter(|c| c.guarantees.iter().any(|check| check.name == "contraction"));
+            claims.map(|claim| (claim.verdict(), claim.guarantees[0].measured)).collect::<Vec<_>>()
+        };
+        let (alone, joint) = (solver.fit_scores(&problem).unwrap(), solver.solve(&problem).unwrap());
+        let expected = if method == Method::Krylov { Verdict::NotApplicable } else { Verdict::Holds };
+        assert!(matches!(claim(&alone)[..], [(verdict, Some(rate))] if verdict == expected && rate < 0.4), "{}", alone.certificate);
+        assert!(matches!(claim(&joint)[..], [(Verdict::NotApplicable, _)]), "{}", joint.certificate);
+        assert!(alone.facts.start_distance.is_some_and(|d| d > 1e-4) && alone.facts.iterations > 0);
+    }
+}
+
+#[test]
+fn norms_are_bounds_and_the_curvature_of_the_whole_is_above_that_of_its_blocks() {
+    for seed in 0..10 {
+        let layer = Layer { logit_reg: (0.5, 0.5), ..Layer::random(seed, [12, 9, 3, 2, 2, 3]) };
+        let (problem, at) = (layer.problem(), layer.params(seed ^ 3, 0.7));
+        let facts = problem.certify(&at, Certify::Full).unwrap().facts;
+        let [a1, a2, a3] = &layer.sequences[0].heads[0];
+        let root = |a: &Array| eigenvalues(&crate::support::times(&a.transposed(), a)).into_iter().fold(0.0, f64::max).sqrt();
+        let n = facts.norms;
+        for (found, a) in [(n.a1, a1), (n.a2, a2), (n.a3, a3), (n.x, &at.x), (n.y, &at.y)] {
+            assert!(found >= root(a) * (1.0 - 1e-14) && found <= root(a) * (1.0 + 1e-9), "{found} for {}", root(a));
+        }
+        let logits = crate::support::logits(a1, &at.x, a2, layer.scale);
+        assert!(logits.as_slice().iter().all(|s| s.abs() <= n.largest_logit));
+        let joint = facts.joint.unwrap();
+        let hessian = problem.evaluate(&at).unwrap().hessian(Curvature::Exact).unwrap();
+        let least = eigenvalues(&hessian)[0];
+        assert!((joint.together - least).abs() < 1e-6 * (1.0 + least.abs()), "{joint:?}: {least}");
+        assert!(joint.by_blocks() <= least + 1e-9 && (joint.reduced > 0.0) == (least > 0.0), "{joint:?}: {least}");
+    }
+    let map = Map::random(3, Form::Normalised, [8, 6, 2, 2], Masked::All);
+    let facts = map::Solver::default().solve(&map.problem()).unwrap().facts;
+    assert!(facts.norms.a3 == 0.0 && facts.norms.y == 0.0 && facts.norms.a1 > 0.0 && facts.joint.is_none());
+}
+
+/// Logits that are differences of huge products are off by more than beta itself says.
+#[test]
+fn the_rounding_of_logits_counts_in_the_curvature_of_a_row() {
+    let huge = 2f64.powi(45);
+    let column = |v: &[f64]| Array::matrix(v.len(), 1, v.to_vec()).unwrap();
+    let heads = vec![[Array::matrix(1, 3, vec![1.0; 3]).unwrap(), column(&[1.0, 0.0]), column(&[1.0, 0.0])]];
+    let layer = Layer::new(vec![LayerSequence { heads, target: column(&[-3.0]), mask: Masked::All }]);
+    let beta = |x: [f64; 3]| {
+        let at = Params { x: column(&x), y: column(&[1.0]) };
+        layer.problem().evaluate(&at).unwrap().row_beta().unwrap()[0]
+    };
+    // The true logit is 0.4, the computed ones are above and below it.
+    let truth = beta([0.4, 0.0, 0.0]);
+    for x in [[0.4, huge, -huge], [0.4, -huge, huge], [huge, 0.4, -huge], [-huge, 0.4, huge]] {
+        assert!(beta(x) >= truth, "{x:?}: {} for {truth}", beta(x));
+    }
 }
 
 #[test]
@@ -92,14 +177,15 @@ fn what_a_threshold_left_out_is_only_estimated() {
 fn the_claims_of_curvature_come_with_full_certification() {
     let mut facts = good();
     let full = certificate(&facts).claims.len();
-    (facts.convex_here, facts.convex_everywhere) = (None, None);
-    assert_eq!(certificate(&facts).claims.len(), full - 2);
+    (facts.convex_here, facts.convex_everywhere, facts.joint, facts.start_distance) = (None, None, None, None);
+    assert_eq!(certificate(&facts).claims.len(), full - 5);
     let layer = Layer { logit_reg: (0.1, 0.0), ..Layer::random(1, [8, 5, 2, 2, 2, 2]) };
     let problem = layer.problem();
     let at = layer.params(2, 0.5);
     let [cheap, complete] = [Certify::Cheap, Certify::Full].map(|c| problem.certify(&at, c).unwrap());
     assert!(cheap.facts.convex_here.is_none() && complete.facts.convex_here.is_some());
-    assert_eq!(complete.certificate.claims.len(), full);
+    // A point that was not come to has no rate.
+    assert_eq!(complete.certificate.claims.len(), full - 1);
     let estimated = |fit: &certus_attention::layer::Solution| fit.facts.kantorovich.map(|test| test.estimated);
     assert_eq!((estimated(&cheap), estimated(&complete)), (Some(true), Some(false)));
 }

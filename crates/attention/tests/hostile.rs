@@ -629,6 +629,39 @@ fn the_best_y_is_no_worse_than_the_starts_where_columns_differ_in_size() {
     }
 }
 
+/// Columns that depend on each other and are small beside another: what they give is not taken for rounding.
+#[test]
+fn small_columns_that_depend_on_each_other_are_fitted() {
+    for exponent in [-6, -8, -10] {
+        let mut layer = Layer::random(3, [30, 8, 2, 2, 3, 2]);
+        let factor = 10f64.powi(exponent);
+        for j in 0..8 {
+            let row = layer.sequences[0].heads[0][2].row_mut(j);
+            (row[1], row[2]) = (factor * row[1], 2.0 * factor * row[1]);
+        }
+        let mut truth = layer.params(4, 1.0);
+        (1..3).for_each(|k| truth.y.row_mut(k).iter_mut().for_each(|v| *v /= factor));
+        layer.sequences[0].target = layer.outputs(0, &truth);
+        let zero = Params { y: truth.y.map(|_| 0.0), x: truth.x.clone() };
+        let fit = layer::Solver::default().with_start(zero).fit_values(&layer.problem()).unwrap();
+        assert!(fit.facts.values_singular);
+        let size = dot(layer.sequences[0].target.as_slice(), layer.sequences[0].target.as_slice());
+        assert!(fit.loss <= 1e-20 * size, "columns {factor:e}: a loss of {:e} of {size:e}", fit.loss);
+    }
+}
+
+/// Two columns that nearly agree, and a target along their difference: Y is cut off, and its slope is no rounding.
+#[test]
+fn a_slope_in_y_is_no_convergence() {
+    let a3 = Array::from_fn(3, 2, |i, j| 1.0 + if (i, j) == (1, 1) { 1e-9 } else { 0.0 });
+    let target = Array::matrix(3, 1, vec![-0.5, 1.0, -0.5]).unwrap();
+    let mask = Masked::Dense(Array::from_fn(3, 3, |i, j| i == j));
+    let layer = Layer::new(vec![LayerSequence { heads: vec![[matrix(1, 3, 1), matrix(2, 3, 1), a3]], target, mask }]);
+    let fit = layer::Solver::default().with_gradient_tolerance(1e-12).solve(&layer.problem()).unwrap();
+    assert!(fit.facts.gradient.1 > 1e-10 && !fit.status.reached(), "{:?} {:?}", fit.facts.gradient, fit.status);
+    assert!(layer::Solver::default().solve(&layer.problem()).unwrap().status.reached());
+}
+
 #[test]
 fn huge_logits_give_one_hot_rows() {
     for size in [1e3, 1e5] {
@@ -716,5 +749,26 @@ fn a_fit_ends_as_it_says() {
         let stopped = solver.solve_with(&map.problem(), |_| std::ops::ControlFlow::Break(())).unwrap();
         assert_map(&stopped, "stopped");
         assert_eq!(stopped.status, Status::Stopped, "convex start: {convex_start}");
+        assert_eq!((stopped.facts.iterations, stopped.trace.len()), (1, 2), "convex start: {convex_start}");
     }
+    // A convex start's steps count as well, and are in the trace.
+    let mut phases = Vec::new();
+    let solver = map::Solver::default().with_convex_start();
+    let fit = solver.solve_with(&map.problem(), |event| {
+        phases.push(event.phase);
+        std::ops::ControlFlow::Continue(())
+    });
+    let fit = fit.unwrap();
+    let warm = phases.iter().filter(|phase| **phase == "convex start").count();
+    assert!(warm > 0 && fit.facts.iterations > warm, "{phases:?}");
+    assert!(fit.trace.len() == 1 + fit.facts.iterations && fit.facts.other_steps >= warm, "{phases:?} {:?}", fit.trace);
+    // Stopped in the second of its steps: there, or where it began, whichever is better.
+    let mut left = 2;
+    let stopped = solver.solve_with(&map.problem(), |_| {
+        left -= 1;
+        if left == 0 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    });
+    let stopped = stopped.unwrap();
+    assert_eq!((stopped.status, left, stopped.facts.iterations), (Status::Stopped, 0, 2));
+    assert!(stopped.loss <= stopped.loss_start);
 }

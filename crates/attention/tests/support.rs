@@ -394,7 +394,7 @@ fn assert_facts(facts: &Facts, certificate: &Certificate, label: &str) {
     let finite = |v: Option<f64>, name: &str| assert!(v.is_none_or(f64::is_finite), "{label}: {name} is {v:?}");
     assert!(facts.loss_start.is_finite(), "{label}: the first loss is {}", facts.loss_start);
     assert!(facts.gradient.0.is_finite() && facts.gradient.1.is_finite(), "{label}: the gradient is {:?}", facts.gradient);
-    assert!(!facts.largest_norm.is_nan(), "{label}: the largest norm is NaN");
+    assert!(!facts.norms.largest().is_nan() && !facts.norms.largest_logit.is_nan(), "{label}: the norms are {:?}", facts.norms);
     finite(facts.convex_here, "convex_here");
     finite(facts.convex_everywhere, "convex_everywhere");
     if let Some(k) = &facts.kantorovich {

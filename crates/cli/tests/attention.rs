@@ -11,6 +11,10 @@ use crate::support::{examples, run_json};
 const PROBLEM: &str = "--a1 rounded.npz:q --a2 rounded.npz:k --a3 rounded.npz:v --target output.npy --scale 0.1767767 --x-ref identity.npy \
                        --y-ref identity.npy --logit-reg-x 1e-2 --logit-reg-y 1e-2";
 
+const AT: &str = "--x identity.npy --y identity.npy";
+
+const MAP: &str = "--a1 rounded.npz:q --a2 rounded.npz:k --target head.npz:probs --scale 0.1767767 --x-ref identity.npy --logit-reg-x 1e-3";
+
 fn ok(dir: &Path, line: &str) -> Value {
     let (code, value) = run_json(dir, &format!("certus attention {line}"));
     assert_eq!(code, 0, "{line}: {value}");
@@ -111,7 +115,7 @@ fn evaluation_agrees_with_itself_and_certifies_the_fitted_point_and_no_other() {
 fn maps_are_fitted_in_three_forms() {
     let dir = examples();
     let dir = dir.path();
-    let problem = "--a1 rounded.npz:q --a2 rounded.npz:k --target head.npz:probs --scale 0.1767767 --x-ref identity.npy --logit-reg-x 1e-3";
+    let problem = MAP;
     for form in ["normalised", "rescaled", "cross-entropy"] {
         let value = ok(dir, &format!("map --form {form} {problem} --out fit.npz"));
         assert!(number(&value, "loss") < number(&value, "loss_start"), "{form}: {value}");
@@ -126,6 +130,18 @@ fn maps_are_fitted_in_three_forms() {
     }
     let value = ok(dir, &format!("map --form normalised {problem} --convex-start --out fit.npz"));
     assert_eq!(value["certificate"]["verdict"], "holds");
+    assert!(value["metrics"]["holdout_loss"].is_null());
+    // The last quarter of the queries is not fitted; its loss is that of the rows alone, without regularisers.
+    let value = ok(dir, &format!("map --form normalised {problem} --holdout 0.25 --out aside.npz"));
+    let (x, rows) = (array(dir, "aside.npz", "x"), 63 - 16..63);
+    let part = |a: Array| Array::from_fn(rows.len(), a.cols(), |i, j| a.row(rows.start + i)[j]);
+    write_npy(dir.join("a1.npy"), &part(array(dir, "rounded.npz", "q"))).unwrap();
+    write_npy(dir.join("b.npy"), &part(array(dir, "head.npz", "probs"))).unwrap();
+    write_npy(dir.join("x.npy"), &x).unwrap();
+    let aside = "--a1 a1.npy --a2 rounded.npz:k --target b.npy --scale 0.1767767";
+    let at = ok(dir, &format!("evaluate --problem map --form normalised {aside} --x x.npy --out d.npz"));
+    assert!((number(&value, "holdout_loss") / number(&at, "loss") - 1.0).abs() < 1e-12, "{value}");
+    assert_eq!(at["metrics"]["loss"].as_f64().map(|loss| loss > 0.0), Some(true));
 }
 
 #[test]
@@ -168,6 +184,13 @@ fn what_cannot_be_fitted_is_refused_by_kind() {
         (format!("fit {PROBLEM} --mask short.npy"), "DimensionMismatch"),
         (format!("fit {PROBLEM} --x0 short.npy"), "DimensionMismatch"),
         (format!("fit {PROBLEM} --gtol 1"), "InvalidParameter"),
+        (format!("evaluate --problem fit --form normalised {PROBLEM} {AT}"), "InvalidParameter"),
+        (format!("evaluate --problem map --form normalised {MAP} --x identity.npy --y identity.npy"), "InvalidParameter"),
+        (format!("evaluate --problem map --form normalised {MAP} --x identity.npy --a3 rounded.npz:v"), "InvalidParameter"),
+        (format!("evaluate --problem map --form normalised {MAP} --x identity.npy --y-ref identity.npy"), "InvalidParameter"),
+        (format!("evaluate --problem map --form normalised {MAP} --x identity.npy --ridge-y 1"), "InvalidParameter"),
+        (format!("evaluate --problem map --form normalised {MAP} --x identity.npy --direction-y identity.npy"), "InvalidParameter"),
+        (format!("map --form normalised {MAP} --holdout 1"), "InvalidParameter"),
         ("recover --q head.npz:q --k head.npz:k --v head.npz:v --bits 1".into(), "InvalidParameter"),
         ("recover --q head.npz:q --k head.npz:k --v head.npz:v".into(), "Usage"),
         ("recover --q nan.npy --k head.npz:k --v head.npz:v --bits 4".into(), "NonFinite"),

@@ -332,7 +332,12 @@ impl Near {
         let p = loss.problem;
         let rows = RowNorms::new(p.a(), positive, None, certify);
         let softmax = p.form() == Form::Normalised && p.link() == Link::Exp;
-        let centred = answer.point.images.first().filter(|_| softmax).map(|mean| RowNorms::new(p.a(), positive, Some(mean), certify));
+        let centred = |mean: &Vec<f64>| match rows.exact {
+            true => RowNorms::new(p.a(), positive, Some(mean), certify),
+            // The bound of the rows themselves took a pass over A: that of the rest is beside it.
+            false => rows.less(positive, mean),
+        };
+        let centred = answer.point.images.first().filter(|_| softmax).map(centred);
         let rounding = errors.of_gradient(&rows, positive);
         let decrement = (norm2(&positive.half_solve(&answer.gradient)) + rounding) * (1.0 + 1e-10) + SMALLEST;
         let mut near = Near { rows, centred, rounding, decrement, lipschitz: None };

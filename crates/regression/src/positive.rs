@@ -232,20 +232,27 @@ impl RowNorms {
                 let centre = centre.map(|c| (positive.solve(c), norm2(&positive.half_solve(c)).powi(2)));
                 each_row(a.rows(), |i| up * positive.inverse_norm_of(inverse.as_ref(), a.row(i), centre.as_ref()))
             }
-            _ => return RowNorms::bounded(a, positive, centre),
+            _ => {
+                let whole = RowNorms::bounded(a, positive);
+                return match centre {
+                    Some(centre) => whole.less(positive, centre),
+                    None => whole,
+                };
+            }
         };
         RowNorms { norms, exact: true }
     }
 
     /// By the triangle inequality over the entries of a row. Cost: one pass.
-    pub(crate) fn bounded(a: Matrix<'_>, positive: &Positive, centre: Option<&[f64]>) -> RowNorms {
+    pub(crate) fn bounded(a: Matrix<'_>, positive: &Positive) -> RowNorms {
         let deviations = (0..a.cols()).map(|j| positive.deviation(j) * (1.0 + 1e-9)).collect::<Vec<_>>();
-        let mut norms = a.absolute_times(&deviations);
-        if let Some(centre) = centre {
-            let of_centre = norm2(&positive.half_solve(centre)) * (1.0 + 1e-9);
-            norms.iter_mut().for_each(|norm| *norm += of_centre);
-        }
-        RowNorms { norms, exact: false }
+        RowNorms { norms: a.absolute_times(&deviations), exact: false }
+    }
+
+    /// Bounds of the rows less a centre, by the triangle inequality.
+    pub(crate) fn less(&self, positive: &Positive, centre: &[f64]) -> RowNorms {
+        let of_centre = norm2(&positive.half_solve(centre)) * (1.0 + 1e-9);
+        RowNorms { norms: self.norms.iter().map(|norm| norm + of_centre).collect(), exact: false }
     }
 
     /// Computes those of some rows instead of bounding them. Cost: d² flops a row, or d a stored entry.

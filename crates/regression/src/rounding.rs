@@ -136,10 +136,11 @@ impl<'p, 'a> Rounding<'p, 'a> {
         if !p.has_row_reg() {
             return data + regulariser;
         }
-        let centre = p.a().absolute_times(&p.reference_vector().iter().map(|x| x.abs()).collect::<Vec<_>>());
+        let centre = p.reference_given().map(|x| p.a().absolute_times(&x.iter().map(|x| x.abs()).collect::<Vec<_>>()));
         let unit = (-self.point.log_unit(p.form())).exp();
         let of_pull = |i: usize| {
-            let shift = self.of_term * 2.0 * (self.terms[i] + centre[i]) + 4.0 * UNIT * self.point.z[i].abs();
+            let centre = centre.as_ref().map_or(0.0, |centre| centre[i]);
+            let shift = self.of_term * 2.0 * (self.terms[i] + centre) + 4.0 * UNIT * self.point.z[i].abs();
             unit * p.row_reg_squared(i) * shift * rows.of(i)
         };
         data + regulariser + sum_rows(n, of_pull)

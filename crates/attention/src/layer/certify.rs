@@ -1,6 +1,8 @@
 //! What is measured of a point with Y fixed: curvature bounds, and the Kantorovich test.
 
 use certus_linalg::Error;
+use certus_linalg::factor::symmetric_eigenvalues;
+use certus_linalg::view::rows_of;
 use certus_numeric::Array;
 use certus_numeric::sum::norm2;
 
@@ -11,6 +13,7 @@ use crate::bilinear::Bilinear;
 use crate::blocks::add;
 use crate::bounds::{GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, lipschitz_of_heads};
 use crate::kantorovich::{Kantorovich, Local};
+use crate::norms::{Norms, of_gram, spectral};
 use crate::whitening::Whitening;
 
 /// For a query: its residual now, a bound of it at any map, and bounds of the distance of any two values that it sees.
@@ -27,6 +30,8 @@ pub(crate) struct RowBounds {
 /// The test's view of a layer at a point.
 struct AtPoint<'p, 'a> {
     problem: &'p Problem<'a>,
+    /// The problem in the new coordinates, where its products at the point are to be had: of one head whose maps are kept.
+    white: Option<&'p Problem<'p>>,
     point: &'p Point,
     bounds: &'p [RowBounds],
     whitening: &'p Whitening,
@@ -36,6 +41,11 @@ struct AtPoint<'p, 'a> {
 
 impl Local for AtPoint<'_, '_> {
     fn hessian_times(&self, v: &[f64]) -> Vec<f64> {
+        if let Some(white) = self.white {
+            let mut product = white.hessian_times(self.point, v, None, Curvature::Exact).0;
+            self.whitening.add_ridge_times(&mut product, self.problem.scores.ridge, v);
+            return product;
+        }
         let along = self.whitening.change(v);
         self.whitening.gradient(&self.problem.hessian_times(self.point, &along, None, Curvature::Exact).0)
     }
@@ -109,15 +119,20 @@ impl Problem<'_> {
         GLOBAL_CURVATURE * self.row_bounds(point).iter().map(|b| b.most * b.diameter).fold(0.0, f64::max) * UP
     }
 
-    /// The largest norm of inputs, targets and parameters, `inputs` being that of queries and keys.
-    pub(crate) fn largest_norm(&self, point: &Point, inputs: f64) -> f64 {
-        let arrays = self.outputs.iter().flat_map(|s| s.values.iter().copied().chain([s.target]));
-        arrays.map(|a| norm2(a.as_slice())).chain([norm2(&point.x), norm2(&point.y)]).fold(inputs, f64::max)
+    /// The norms of inputs, targets and parameters.
+    pub(crate) fn norms(&self, point: &Point) -> Result<Norms, Error> {
+        let mut norms = self.scores.norms(&point.x)?.with_targets(self.targets());
+        let keys = self.scores.sequences.iter().map(|s| s.keys()).sum();
+        for (gram, y) in self.gram3.iter().zip(point.y.chunks_exact(self.d3 * self.dv)) {
+            norms.a3 = norms.a3.max(of_gram(&symmetric_eigenvalues(gram.as_ref())?, keys).1);
+            norms.y = norms.y.max(spectral(rows_of(y, self.d3, self.dv))?);
+        }
+        Ok(norms)
     }
 
     /// The Kantorovich test in X at a point, with its Y: by products, or proven where that is asked for and the Hessian can be formed.
     /// `None` where no logit depends on X.
-    pub(crate) fn kantorovich(&self, point: &Point, certify: Certify) -> Result<Option<Kantorovich>, Error> {
+    pub(crate) fn kantorovich(&self, point: &Point, start_distance: Option<f64>, certify: Certify) -> Result<Option<Kantorovich>, Error> {
         let Some(whitening) = Whitening::new(&self.scores)? else { return Ok(None) };
         let bounds = self.row_bounds(point);
         let gradient = whitening.gradient(&self.gradient_x(point));
@@ -125,11 +140,15 @@ impl Problem<'_> {
         let mut rounding = self.rounding(point, &bounds, &inputs);
         rounding.0 += whitening.largest_gradient(&self.scores.pull_rounding(&point.x));
         let of_logits = self.of_logits(point, &bounds);
-        let at = AtPoint { problem: self, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
-        let formed = certify == Certify::Full && self.scores.heads == 1 && self.scores.of_x() <= FORMED;
-        let mut found = if formed {
+        let white = (self.scores.heads == 1).then(|| {
             let scores = Whitening::scores(&inputs[0], &self.scores);
-            let white = Problem { scores, outputs: self.outputs.clone(), gram3: self.gram3.clone(), y0: self.y0.clone(), ..*self };
+            Problem { scores, outputs: self.outputs.clone(), gram3: self.gram3.clone(), y0: self.y0.clone(), ..*self }
+        });
+        // The maps are the same in all coordinates.
+        let by_products = white.as_ref().filter(|_| point.maps.is_some());
+        let at = AtPoint { problem: self, white: by_products, point, bounds: &bounds, whitening: &whitening, rounding, of_logits };
+        let formed = white.as_ref().filter(|_| certify == Certify::Full && self.scores.of_x() <= FORMED);
+        let mut found = if let Some(white) = formed {
             let seen_from = Point { x: whitening.point(&point.x), ..point.clone() };
             let mut hessian = white.block_hessian(&seen_from, Curvature::Exact, false).xx;
             if self.scores.ridge > 0.0 {
@@ -138,7 +157,7 @@ impl Problem<'_> {
             // The data's part of the gradient in the new coordinates from the start: taken there afterwards, its rounding would grow.
             let mut gradient = whitening.gradient(&self.scores.pull(&self.scores.shift(&point.x)));
             let metric = white.scores.metric();
-            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores }, ..white };
+            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores.clone() }, ..white.clone() };
             add(&mut gradient, &plain.gradient_x(&seen_from));
             Kantorovich::test(&at, &hessian, &metric, &gradient)?
         } else {
@@ -147,7 +166,7 @@ impl Problem<'_> {
         found.directions_left_out = whitening.leaves_out();
         // Maps that were not kept are computed anew in the new coordinates, whose rounding is not bounded.
         found.estimated |= point.maps.is_none();
-        Ok(Some(found.in_unit(0.0)))
+        Ok(Some(found.reaching(&at, start_distance).in_unit(0.0)))
     }
 
     /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.

@@ -1,13 +1,17 @@
 //! Loss, gradient and curvature at a point of the caller's.
 
 use certus_contract::InputError;
+use certus_linalg::product::Destination;
+use certus_linalg::view::rows_of;
 use certus_numeric::Array;
+use certus_numeric::sum::{dot, norm2};
 
 use super::pass::{Curvature, Point};
 use super::problem::{Params, Problem};
 use crate::Error;
-use crate::bounds::row_beta;
-use crate::scores::shaped;
+use crate::blocks::Block;
+use crate::bounds::{beta_rounding, lipschitz, row_beta};
+use crate::scores::{product, rows, shaped};
 
 /// The loss and its derivatives at a point.
 #[derive(Clone, Debug)]
@@ -111,14 +115,17 @@ impl Evaluation<'_, '_> {
 }
 
 impl Problem<'_> {
-    /// beta of each query, sequence by sequence, rounding included. For one head.
+    /// beta of each query, sequence by sequence: an upper bound, rounding included. For one head.
     pub(crate) fn betas(&self, point: &Point) -> Vec<f64> {
         let (mut left, mut map, mut out, mut slopes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut betas = Vec::with_capacity(self.scores.queries());
+        let mut of_curvature = self.row_bounds(point).into_iter().zip(self.scores.logit_rounding(&point.x));
+        let sizes = self.value_sizes(point);
         for (k, block) in self.scores.blocks.iter().enumerate() {
             let (s, count, seen) = (block.sequence, block.rows.len(), block.seen);
             if seen == 0 {
                 betas.resize(betas.len() + count, 0.0);
+                of_curvature.by_ref().take(count).for_each(drop);
                 continue;
             }
             let c = &point.c[s][block.rows.start * self.dv..block.rows.end * self.dv];
@@ -126,11 +133,43 @@ impl Problem<'_> {
             let f = self.maps_of(point, k, &mut left, &mut map);
             let p = shaped(&mut slopes, count, seen);
             self.row_gradients(point, s, z, c, f, seen, &mut out, p);
+            let off = self.slope_rounding(s, block, f, &sizes[s]);
             let visible = &self.scores.sequences[s].visible;
-            for (i, (f, p)) in block.rows.clone().zip(f.chunks_exact(seen).zip(p.chunks_exact(seen))) {
-                betas.push(row_beta(f, p, |j| visible.sees(i, j)));
+            let rows = block.rows.clone().zip(f.chunks_exact(seen).zip(p.chunks_exact(seen)));
+            for (((i, (f, p)), of_p), (of, of_logits)) in rows.zip(off).zip(&mut of_curvature) {
+                let rounding = beta_rounding(lipschitz(of.diameter, of.most), of_logits, of_p);
+                betas.push((row_beta(f, p, |j| visible.sees(i, j)) + rounding).min(f64::MAX));
             }
         }
         betas
+    }
+
+    /// `|A3| |Y|` of each sequence, for one head: what the terms of `A3 Y` add up to in size.
+    fn value_sizes(&self, point: &Point) -> Vec<Vec<f64>> {
+        let y = point.y.iter().map(|y| y.abs()).collect::<Vec<_>>();
+        let of = |outputs: &super::problem::Outputs<'_>| {
+            let a3 = outputs.values[0].map(|v| v.abs());
+            let mut sizes = vec![0.0; a3.rows() * self.dv];
+            product(&mut sizes, Destination::Replace, 1.0, rows(&a3, 0..a3.rows()), rows_of(&y, self.d3, self.dv));
+            sizes
+        };
+        self.outputs.iter().map(of).collect()
+    }
+
+    /// For each row of a block, by how much half its gradient in the logits is off at most, in norm, at the logits as they are: by the
+    /// sizes of all terms of `f o (H c - <f, H c>)`.
+    fn slope_rounding(&self, s: usize, block: &Block, f: &[f64], sizes: &[f64]) -> Vec<f64> {
+        let (count, seen) = (block.rows.len(), block.seen);
+        let sizes = rows_of(&sizes[..seen * self.dv], seen, self.dv);
+        let target = self.outputs[s].target.as_slice()[block.rows.start * self.dv..block.rows.end * self.dv].iter();
+        let (mut c, mut q) = (target.map(|b| b.abs()).collect::<Vec<_>>(), vec![0.0; count * seen]);
+        product(&mut c, Destination::Add, 1.0, rows_of(f, count, seen), sizes);
+        product(&mut q, Destination::Replace, 1.0, rows_of(&c, count, self.dv), sizes.transpose());
+        let steps = (2 * (seen + self.d3) + self.dv + 16) as f64 * f64::EPSILON;
+        let of_row = |(f, q): (&[f64], &[f64])| {
+            let mean = dot(f, q);
+            steps * norm2(&f.iter().zip(q).map(|(f, q)| f * (q + mean)).collect::<Vec<_>>())
+        };
+        f.chunks_exact(seen).zip(q.chunks_exact(seen)).map(of_row).collect()
     }
 }

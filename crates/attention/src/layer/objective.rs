@@ -63,8 +63,10 @@ impl Objective for Loss<'_, '_> {
         gradient
     }
 
-    fn is_flat(&self, _: &Point, gradient: &[f64], tolerance: f64) -> bool {
-        norm2(gradient) <= tolerance * self.unit
+    fn is_flat(&self, point: &Point, gradient: &[f64], tolerance: f64) -> bool {
+        // At the best Y its gradient is rounding: or what a nearly singular least-squares problem leaves.
+        let of_y = if self.over == Over::Scores { norm2(&self.problem.gradient_y(point)) } else { 0.0 };
+        norm2(gradient).hypot(of_y) <= tolerance * self.unit
     }
 }
 

@@ -78,6 +78,9 @@ pub struct Problem<'a> {
     pub(crate) gram3: Vec<Mat<f64>>,
 }
 
+/// Maps of a block that are worked on at once: the attention, its change, and the slopes.
+const MAPS: usize = 3;
+
 impl<'a> Problem<'a> {
     /// Scale 1, no regularisers, references of zeros.
     ///
@@ -121,7 +124,7 @@ impl<'a> Problem<'a> {
         let mut gram3 = vec![Mat::zeros(d3, d3); heads];
         outputs.iter().for_each(|s| s.values.iter().zip(&mut gram3).for_each(|(a3, sum)| *sum += gram(view(a3))));
         let y0 = vec![0.0; heads * d3 * dv];
-        Ok(Problem { scores: Bilinear::new(inputs), outputs, d3, dv, logit_reg_y: 0.0, ridge_y: 0.0, y0, gram3 })
+        Ok(Problem { scores: Bilinear::new(inputs, MAPS), outputs, d3, dv, logit_reg_y: 0.0, ridge_y: 0.0, y0, gram3 })
     }
 
     /// With tau, the factor of the logits.
@@ -169,7 +172,7 @@ impl<'a> Problem<'a> {
         if rows == 0 {
             return Err(InputError::parameter("block rows", rows, "at least 1").into());
         }
-        self.scores.cut(Some(rows));
+        self.scores.cut(|_, _| rows);
         Ok(self)
     }
 

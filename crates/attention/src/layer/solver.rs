@@ -135,7 +135,7 @@ impl Solver {
         let at_start = problem.point(start.x.as_slice(), Some(start.y.as_slice()), false)?.ok_or_else(overflow)?;
         let point = problem.point(start.x.as_slice(), None, true)?.ok_or_else(overflow)?;
         let trace = vec![at_start.loss, point.loss];
-        self.finish(problem, point, at_start.loss, Status::Done, 0, Method::Auto, trace)
+        self.finish(problem, point, Course::none(at_start.loss), trace)
     }
 
     fn start_of(&self, problem: &Problem<'_>) -> Result<Params, Error> {
@@ -160,6 +160,7 @@ impl Solver {
         let minimiser =
             Minimiser { gradient_tolerance: self.gradient_tolerance, max_iterations: self.max_iterations, ..Minimiser::default() };
         let mut x = start.x.as_slice().to_vec();
+        let from = x.clone();
         let method = self.choice(problem, over);
         // The observer sees losses, not their logarithms.
         let mut watch = |event: &Event| observer(&Event { value: event.value.map(f64::exp), ..*event });
@@ -167,9 +168,20 @@ impl Solver {
             x.extend_from_slice(start.y.as_slice());
         }
         let found = minimise(&minimiser, &loss, &problem.scores, method, x, self.seed, &mut watch)?;
-        let Minimum { point: Some(point), stop, iterations, trace, .. } = found else { return Err(overflow()) };
+        let Minimum { point: Some(point), stop, iterations, whole_steps, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start).chain(trace.into_iter().map(f64::exp)).collect();
-        self.finish(problem, point, loss_start, stop.status(), iterations, method, trace)
+        // The steps of the others move Y as well.
+        let newton_steps = if matches!(over, Over::ScoresAt(_)) && method.solves_exactly() { whole_steps } else { 0 };
+        let change = point.x.iter().zip(&from).map(|(x, from)| x - from).collect::<Vec<_>>();
+        let course = Course {
+            loss_start,
+            status: stop.status(),
+            iterations,
+            other_steps: iterations - newton_steps,
+            start_distance: Some(problem.scores.logit_distance(&change)),
+            method,
+        };
+        self.finish(problem, point, course, trace)
     }
 
     /// By counts of multiply-adds.
@@ -195,34 +207,26 @@ impl Solver {
         }
     }
 
-    fn finish(
-        &self,
-        problem: &Problem<'_>,
-        point: Point,
-        loss_start: f64,
-        status: Status,
-        iterations: usize,
-        method: Method,
-        trace: Vec<f64>,
-    ) -> Result<Solution, Error> {
-        let mut facts = Facts::of(&problem.scores, Course { loss_start, status, iterations, method })?;
+    fn finish(&self, problem: &Problem<'_>, point: Point, course: Course, trace: Vec<f64>) -> Result<Solution, Error> {
+        let mut facts = Facts::of(&problem.scores, course)?;
         facts.has_values = true;
         facts.unknowns += problem.of_y();
         facts.targets = problem.queries() * problem.dv;
         facts.gradient = (norm2(&problem.gradient_x(&point)), norm2(&problem.gradient_y(&point)));
         facts.values_singular = point.values.as_ref().is_some_and(|values| values.is_singular());
-        facts.kantorovich = problem.kantorovich(&point, self.certify).unwrap_or(None);
-        facts.largest_norm = problem.largest_norm(&point, facts.largest_norm);
+        facts.kantorovich = problem.kantorovich(&point, course.start_distance, self.certify).unwrap_or(None);
+        facts.norms = problem.norms(&point)?;
         if self.certify == Certify::Full && problem.scores.heads == 1 {
             // What is enough everywhere is enough here: where rows hardly move, beta is rounding.
             let everywhere = problem.convex_everywhere(&point);
             facts.convex_here = Some(problem.betas(&point).into_iter().fold(0.0, f64::max).min(everywhere));
             facts.convex_everywhere = Some(everywhere);
+            facts.joint = problem.joint_curvature(&point).unwrap_or(None);
         }
         Ok(Solution {
             params: problem.params(&point.x, &point.y),
             loss: point.loss,
-            status,
+            status: course.status,
             warnings: warnings(&facts),
             certificate: certificate(&facts),
             facts,
@@ -245,7 +249,7 @@ impl Problem<'_> {
     pub fn certify(&self, at: &Params, certify: Certify) -> Result<Solution, Error> {
         self.require(at, ["x", "y"])?;
         let point = self.point(at.x.as_slice(), Some(at.y.as_slice()), true)?.ok_or_else(overflow)?;
-        let loss_start = point.loss;
-        Solver { certify, ..Solver::default() }.finish(self, point, loss_start, Status::Done, 0, Method::Auto, Vec::new())
+        let course = Course::none(point.loss);
+        Solver { certify, ..Solver::default() }.finish(self, point, course, Vec::new())
     }
 }

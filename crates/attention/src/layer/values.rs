@@ -12,11 +12,19 @@ use crate::scores::product;
 const CLEAR: f64 = 1e-13;
 
 /// `2 ZᵀZ` and the regulariser of Y, to be solved with: the curvature in Y is that, times the identity over the columns.
+///
+/// It is scaled to a diagonal of ones: columns of any size are told apart, and one that is small is not taken for rounding.
 #[derive(Clone, Debug)]
-pub(crate) enum ValuesSystem {
-    /// Of the matrix with a diagonal of ones: rows and columns times these. Columns of any size are then told apart.
-    Factor(Cholesky, Vec<f64>),
-    /// Singular: solved with minimum norm.
+pub(crate) struct ValuesSystem {
+    /// Rows and columns times these make the diagonal 1; 0 where it is 0.
+    scales: Vec<f64>,
+    scaled: Scaled,
+}
+
+#[derive(Clone, Debug)]
+enum Scaled {
+    Factor(Cholesky),
+    /// Singular: solved with minimum norm, what a column of the outputs gives being measured by its size.
     Pseudo(SymmetricEigen),
 }
 
@@ -45,61 +53,64 @@ impl ValuesSystem {
     pub(crate) fn new(problem: &Problem<'_>, z: &[Vec<f64>]) -> Result<Self, Error> {
         let normal = ValuesSystem::normal(problem, z);
         let width = normal.nrows();
-        let scales = (0..width).map(|j| 1.0 / normal[(j, j)].sqrt()).collect::<Vec<_>>();
-        let scaled = Mat::from_fn(width, width, |i, j| if i == j { 1.0 } else { normal[(i, j)] * scales[i] * scales[j] });
-        let clear = |factor: &Cholesky| {
-            scales.iter().all(|s| s.is_finite()) && (0..width).all(|j| factor.lower()[(j, j)].powi(2) > CLEAR * width as f64)
+        let scale = |diagonal: f64| if diagonal > 0.0 { 1.0 / diagonal.sqrt() } else { 0.0 };
+        let scales = (0..width).map(|j| scale(normal[(j, j)])).collect::<Vec<_>>();
+        let entry = |i: usize, j: usize| if i == j && scales[j] > 0.0 { 1.0 } else { normal[(i, j)] * scales[i] * scales[j] };
+        let scaled = Mat::from_fn(width, width, entry);
+        let clear = |factor: &Cholesky| (0..width).all(|j| factor.lower()[(j, j)].powi(2) > CLEAR * width as f64);
+        let scaled = match Cholesky::new("the normal matrix of Y", scaled.as_ref()) {
+            Ok(factor) if clear(&factor) => Scaled::Factor(factor),
+            _ => Scaled::Pseudo(symmetric_eigen(scaled.as_ref())?),
         };
-        match Cholesky::new("the normal matrix of Y", scaled.as_ref()) {
-            Ok(factor) if clear(&factor) => Ok(ValuesSystem::Factor(factor, scales)),
-            _ => Ok(ValuesSystem::Pseudo(symmetric_eigen(normal.as_ref())?)),
-        }
+        Ok(ValuesSystem { scales, scaled })
     }
 
     /// K with `Kᵀ K` the inverse (of minimum norm, where the matrix is singular).
     pub(crate) fn half_inverse(&self) -> Mat<f64> {
-        match self {
-            ValuesSystem::Factor(factor, scales) => {
+        let width = self.scales.len();
+        match &self.scaled {
+            Scaled::Factor(factor) => {
                 let lower = factor.inverse_lower();
-                Mat::from_fn(scales.len(), scales.len(), |i, j| lower[(i, j)] * scales[j])
+                Mat::from_fn(width, width, |i, j| lower[(i, j)] * self.scales[j])
             }
-            ValuesSystem::Pseudo(eigen) => {
-                let width = eigen.values.len();
-                let largest = eigen.values.last().copied().unwrap_or(0.0);
-                let kept = (0..width).filter(|&k| eigen.values[k] > CLEAR * width as f64 * largest).collect::<Vec<_>>();
-                Mat::from_fn(kept.len(), width, |k, j| eigen.vectors[(j, kept[k])] / eigen.values[kept[k]].sqrt())
+            Scaled::Pseudo(eigen) => {
+                let kept = (0..width).filter(|&k| is_direction(eigen, k)).collect::<Vec<_>>();
+                Mat::from_fn(kept.len(), width, |k, j| eigen.vectors[(j, kept[k])] / eigen.values[kept[k]].sqrt() * self.scales[j])
             }
         }
     }
 
     pub(crate) fn is_singular(&self) -> bool {
-        matches!(self, ValuesSystem::Pseudo(_))
+        matches!(self.scaled, Scaled::Pseudo(_))
     }
 
     /// The solution for a right side of `dv` columns, row-major.
     pub(crate) fn solve(&self, right: &[f64], dv: usize) -> Vec<f64> {
-        let width = right.len() / dv;
+        let width = self.scales.len();
+        let scale = |rows: &mut [f64]| {
+            rows.chunks_exact_mut(dv).zip(&self.scales).for_each(|(row, s)| row.iter_mut().for_each(|v| *v *= s));
+        };
         let mut solution = right.to_vec();
-        match self {
-            ValuesSystem::Factor(factor, scales) => {
-                let scale = |solution: &mut [f64]| {
-                    solution.chunks_exact_mut(dv).zip(scales).for_each(|(row, s)| row.iter_mut().for_each(|v| *v *= s));
-                };
-                scale(&mut solution);
-                factor.solve_in_place(MatMut::from_row_major_slice_mut(&mut solution, width, dv));
-                scale(&mut solution);
-            }
-            ValuesSystem::Pseudo(eigen) => {
-                let largest = eigen.values.last().copied().unwrap_or(0.0);
+        scale(&mut solution);
+        match &self.scaled {
+            Scaled::Factor(factor) => factor.solve_in_place(MatMut::from_row_major_slice_mut(&mut solution, width, dv)),
+            Scaled::Pseudo(eigen) => {
                 let mut along = vec![0.0; right.len()];
-                product(&mut along, Destination::Replace, 1.0, eigen.vectors.transpose(), rows_of(right, width, dv));
-                for (row, value) in along.chunks_exact_mut(dv).zip(&eigen.values) {
-                    let inverse = if *value > CLEAR * width as f64 * largest { 1.0 / value } else { 0.0 };
+                product(&mut along, Destination::Replace, 1.0, eigen.vectors.transpose(), rows_of(&solution, width, dv));
+                for (k, row) in along.chunks_exact_mut(dv).enumerate() {
+                    let inverse = if is_direction(eigen, k) { 1.0 / eigen.values[k] } else { 0.0 };
                     row.iter_mut().for_each(|v| *v *= inverse);
                 }
                 product(&mut solution, Destination::Replace, 1.0, eigen.vectors.as_ref(), rows_of(&along, width, dv));
             }
         }
+        scale(&mut solution);
         solution
     }
+}
+
+/// Whether the outputs see the direction of an eigenvalue.
+fn is_direction(eigen: &SymmetricEigen, k: usize) -> bool {
+    let largest = eigen.values.last().copied().unwrap_or(0.0);
+    eigen.values[k] > CLEAR * eigen.values.len() as f64 * largest
 }

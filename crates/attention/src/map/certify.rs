@@ -8,8 +8,9 @@ use super::problem::{Form, Problem};
 use crate::Certify;
 use crate::bilinear::Bilinear;
 use crate::blocks::add;
-use crate::bounds::{CROSS_ENTROPY, GLOBAL_CURVATURE, OUTPUT, UP, lipschitz, row_beta};
+use crate::bounds::{CROSS_ENTROPY, GLOBAL_CURVATURE, OUTPUT, UP, beta_rounding, lipschitz, row_beta};
 use crate::kantorovich::{Kantorovich, Local};
+use crate::norms::Norms;
 use crate::whitening::Whitening;
 
 /// Entries of X up to which the Hessian is formed for the test.
@@ -20,6 +21,8 @@ const DIAMETER: f64 = std::f64::consts::SQRT_2;
 /// The test's view of a map problem at a point.
 struct AtPoint<'p, 'a> {
     problem: &'p Problem<'a>,
+    /// The problem in the new coordinates.
+    white: &'p Problem<'p>,
     point: &'p Point,
     whitening: &'p Whitening,
     rounding: (f64, f64),
@@ -28,6 +31,12 @@ struct AtPoint<'p, 'a> {
 
 impl Local for AtPoint<'_, '_> {
     fn hessian_times(&self, v: &[f64]) -> Vec<f64> {
+        // Maps that are kept are the same in all coordinates.
+        if self.point.maps.is_some() {
+            let mut product = self.white.hessian_times(self.point, v);
+            self.whitening.add_ridge_times(&mut product, self.problem.scores.ridge * (-self.point.log_unit).exp(), v);
+            return product;
+        }
         self.whitening.gradient(&self.problem.hessian_times(self.point, &self.whitening.change(v)))
     }
 
@@ -77,6 +86,11 @@ impl Problem<'_> {
         }
     }
 
+    /// For each sequence the number of queries before its own.
+    fn first_rows(&self) -> Vec<usize> {
+        self.scores.sequences.iter().scan(0, |next, s| Some(std::mem::replace(next, *next + s.queries()))).collect()
+    }
+
     /// K of a row within a distance of its logits, in the unit of the point.
     fn row_lipschitz(&self, point: &Point, s: usize, i: usize, f: &[f64], p: &[f64], radius: f64) -> f64 {
         if self.scores.sequences[s].count(i) < 2 && self.form != Form::Rescaled {
@@ -112,14 +126,28 @@ impl Problem<'_> {
     /// The largest beta of any row: a weight of the logit regulariser at which the Hessian is proven positive semidefinite here.
     pub(crate) fn convex_here(&self, point: &Point) -> f64 {
         let unit = point.log_unit.exp().min(f64::MAX);
+        let (off, firsts) = (self.scores.logit_rounding(&point.x), self.first_rows());
         let mut largest = 0.0f64;
         self.each_row(point, |s, i, f, p| {
+            let (b, off) = (self.targets[s].row(i), off[firsts[s] + i]);
+            let changes = || self.row_lipschitz(point, s, i, f, p, off);
+            let steps = (2 * f.len() + 16) as f64 * f64::EPSILON;
             let beta = match self.form {
                 Form::CrossEntropy => 0.0,
-                Form::Normalised => row_beta(f, p, |j| self.scores.sequences[s].visible.sees(i, j)),
+                Form::Normalised => {
+                    let size = |(f, b): (&f64, &f64)| f + b.abs();
+                    let mean = f.iter().zip(b).map(|(f, b)| f * size((f, b))).sum::<f64>();
+                    let of_p = steps * norm2(&f.iter().zip(b).map(|(f, b)| f * (size((f, b)) + mean)).collect::<Vec<_>>());
+                    row_beta(f, p, |j| self.scores.sequences[s].visible.sees(i, j)) + beta_rounding(changes(), off, of_p)
+                }
                 Form::Rescaled => {
-                    let least = p.iter().copied().fold(0.0, f64::min);
-                    -2.0 * unit * point.weights[s][i] * least * (1.0 + (f.len() + 8) as f64 * 4.0 * f64::EPSILON)
+                    let weight = point.weights[s][i];
+                    let mean = f.iter().zip(b).map(|(f, b)| f * b.abs()).sum::<f64>() + self.squares[s][i];
+                    let below = |((f, b), p): ((&f64, &f64), &f64)| p - steps * f * (f + b.abs() + mean);
+                    let least = f.iter().zip(b).zip(p).map(below).fold(0.0, f64::min);
+                    // The weight is the exponential of a difference of logarithms, which are rounded as well.
+                    let of_weight = steps + 4.0 * f64::EPSILON * (2.0 * point.log_unit.abs() + weight.ln().abs().min(f64::MAX));
+                    unit * (-2.0 * weight * least * (1.0 + of_weight) + beta_rounding(changes(), off, 0.0))
                 }
             };
             largest = largest.max(beta);
@@ -141,9 +169,14 @@ impl Problem<'_> {
         }
     }
 
+    /// The norms of inputs, targets and X.
+    pub(crate) fn norms(&self, point: &Point) -> Result<Norms, Error> {
+        Ok(self.scores.norms(&point.x)?.with_targets(self.targets.iter().copied()))
+    }
+
     /// The Kantorovich test at a point, in true units: by products, or proven where that is asked for and the Hessian can be formed. `None`
     /// where no logit depends on X.
-    pub(crate) fn kantorovich(&self, point: &Point, certify: Certify) -> Result<Option<Kantorovich>, Error> {
+    pub(crate) fn kantorovich(&self, point: &Point, start_distance: Option<f64>, certify: Certify) -> Result<Option<Kantorovich>, Error> {
         let Some(whitening) = Whitening::new(&self.scores)? else { return Ok(None) };
         let gradient = whitening.gradient(&self.gradient(point));
         let inputs = whitening.inputs(&self.scores, 0);
@@ -153,7 +186,7 @@ impl Problem<'_> {
         let mut rounding = white.rounding(&seen_from);
         let of_pull = whitening.largest_gradient(&self.scores.pull_rounding(&point.x));
         rounding.0 += if self.is_regularised() { of_pull * (-point.log_unit).exp() } else { 0.0 };
-        let at = AtPoint { problem: self, point, whitening: &whitening, rounding, of_logits: self.of_logits(point) };
+        let at = AtPoint { problem: self, white: &white, point, whitening: &whitening, rounding, of_logits: self.of_logits(point) };
         let mut found = if certify == Certify::Full && self.scores.of_x() <= FORMED {
             let mut hessian = white.hessian(&seen_from);
             if self.scores.ridge > 0.0 {
@@ -162,7 +195,7 @@ impl Problem<'_> {
             // The data's part of the gradient in the new coordinates from the start: taken there afterwards, its rounding would grow.
             let mut gradient = whitening.gradient(&self.pull(point, &self.scores.shift(&point.x)));
             let metric = white.scores.metric();
-            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores }, ..white };
+            let plain = Problem { scores: Bilinear { logit_reg: 0.0, ..white.scores.clone() }, ..white.clone() };
             add(&mut gradient, &plain.gradient(&seen_from));
             Kantorovich::test(&at, &hessian, &metric, &gradient)?
         } else {
@@ -171,13 +204,12 @@ impl Problem<'_> {
         found.directions_left_out = whitening.leaves_out();
         // Maps that were not kept are computed anew in the new coordinates, whose rounding is not bounded.
         found.estimated |= point.maps.is_none();
-        Ok(Some(found.in_unit(point.log_unit)))
+        Ok(Some(found.reaching(&at, start_distance).in_unit(point.log_unit)))
     }
 
     /// What the rounding of the logits does: the norm of the changes of all rows' gradients, and the largest of those of their curvatures.
     fn of_logits(&self, point: &Point) -> (f64, f64) {
-        let off = self.scores.logit_rounding(&point.x);
-        let firsts = self.scores.sequences.iter().scan(0, |next, s| Some(std::mem::replace(next, *next + s.queries()))).collect::<Vec<_>>();
+        let (off, firsts) = (self.scores.logit_rounding(&point.x), self.first_rows());
         let (mut squares, mut largest) = (0.0, 0.0f64);
         self.each_row(point, |s, i, f, p| {
             let (b, off) = (self.targets[s].row(i), off[firsts[s] + i]);

@@ -6,7 +6,7 @@ use certus_numeric::{Array, ScaledValue};
 use super::pass::Point;
 use super::problem::Problem;
 use crate::Error;
-use crate::bilinear::{require_shape, shaped_array};
+use crate::bilinear::{Bilinear, require_shape, shaped_array};
 
 /// The loss and its derivatives at a point.
 #[derive(Clone, Debug)]
@@ -28,15 +28,42 @@ const LARGEST_HESSIAN: usize = 1 << 28;
 const PLAIN: f64 = 600.0;
 
 impl<'a> Problem<'a> {
-    /// Loss and gradient at X. Cost: 3 n m d2 multiply-adds.
+    /// The loss without regularisers: on queries that were set aside, what a fit is worth there.
+    ///
+    /// # Errors
+    /// As [`Problem::evaluate`].
+    pub fn data_loss(&self, x: &Array) -> Result<ScaledValue, Error> {
+        require_shape(x, "x", &self.scores.shape())?;
+        let plain = Problem { scores: Bilinear { logit_reg: 0.0, ridge: 0.0, ..self.scores.clone() }, ..self.clone() };
+        Ok(plain.point(x.as_slice(), false).ok_or_else(crate::layer::overflow)?.loss)
+    }
+
+    /// Loss and gradient at X. Cost: 2 n m d2 multiply-adds; memory beyond the inputs: a block of rows a thread.
     ///
     /// # Errors
     /// `DimensionMismatch`, `NonFinite`; `InvalidParameter` where logits are not finite.
     pub fn evaluate(&self, x: &Array) -> Result<Evaluation<'_, 'a>, Error> {
         require_shape(x, "x", &self.scores.shape())?;
-        let Some(point) = self.point(x.as_slice(), true) else { return Err(crate::layer::overflow()) };
+        self.evaluation(self.point_and_gradient(x.as_slice()))
+    }
+
+    /// As [`Problem::evaluate`]; keeps the attention for products that follow, where it is no more than 128 MB.
+    ///
+    /// # Errors
+    /// As [`Problem::evaluate`].
+    pub fn linearise(&self, x: &Array) -> Result<Evaluation<'_, 'a>, Error> {
+        require_shape(x, "x", &self.scores.shape())?;
+        let point = self.point(x.as_slice(), true);
+        self.evaluation(point.map(|point| {
+            let gradient = self.gradient(&point);
+            (point, gradient)
+        }))
+    }
+
+    fn evaluation(&self, found: Option<(Point, Vec<f64>)>) -> Result<Evaluation<'_, 'a>, Error> {
+        let Some((point, gradient)) = found else { return Err(crate::layer::overflow()) };
         let (factor, log_scale) = if point.log_unit.abs() < PLAIN { (point.log_unit.exp(), 0.0) } else { (1.0, point.log_unit) };
-        let gradient = self.gradient(&point).into_iter().map(|g| factor * g).collect::<Vec<_>>();
+        let gradient = gradient.into_iter().map(|g| factor * g).collect::<Vec<_>>();
         if !gradient.iter().all(|g| g.is_finite()) {
             return Err(crate::layer::overflow());
         }

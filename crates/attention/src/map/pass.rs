@@ -11,8 +11,8 @@
 //! | cross-entropy | 1, f - b | 1 | f | f / 2 | 0 |
 
 use certus_numeric::ScaledValue;
-use certus_numeric::softmax::{RowSum, softmax_row_with};
-use certus_numeric::sum::{dot, norm2};
+use certus_numeric::softmax::{Keep, RowSum, softmax_row_with};
+use certus_numeric::sum::{dot, sum};
 
 use super::problem::{Form, Problem};
 use crate::blocks::{Block, PARTS, accumulate, add};
@@ -38,6 +38,68 @@ pub(crate) struct RowForm {
     pub(crate) gamma: f64,
 }
 
+/// What a row adds to the loss.
+#[derive(Clone, Copy)]
+struct RowValue {
+    /// The logarithm of its sum of exponentials.
+    log_sum: f64,
+    /// Its loss, but for its weight.
+    loss: f64,
+}
+
+/// What some blocks add up to in one pass.
+struct Part {
+    rows: Vec<RowValue>,
+    unit: Unit,
+    /// The gradient in that unit.
+    sum: Vec<f64>,
+}
+
+/// Half the logarithm of the unit of a rescaled gradient: the largest of the rows' logarithms of sums so far.
+#[derive(Clone, Copy)]
+struct Unit(f64);
+
+impl Unit {
+    /// To at least `log_sum`, with what was summed in the old one.
+    fn raise(&mut self, log_sum: f64, sum: &mut [f64]) {
+        if log_sum > self.0 {
+            let factor = (2.0 * (self.0 - log_sum)).exp();
+            sum.iter_mut().for_each(|v| *v *= factor);
+            self.0 = log_sum;
+        }
+    }
+
+    /// The square of a row's sum in this unit.
+    fn weight(self, log_sum: f64) -> f64 {
+        if log_sum == f64::NEG_INFINITY { 0.0 } else { (2.0 * (log_sum - self.0)).exp() }
+    }
+}
+
+/// `Σ f (f - b)`, over eight lanes.
+fn weighted_residual(f: &[f64], b: &[f64]) -> f64 {
+    in_lanes(f, b, |f, b| f * (f - b))
+}
+
+/// `Σ (f - b)²`, over eight lanes.
+fn square_distance(f: &[f64], b: &[f64]) -> f64 {
+    in_lanes(f, b, |f, b| (f - b) * (f - b))
+}
+
+const LANES: usize = 8;
+
+/// The sum of a term of each pair, in a fixed order of lanes.
+#[inline(always)]
+fn in_lanes(a: &[f64], b: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] += term(a[lane], b[lane]);
+        }
+    }
+    sum(&lanes) + rest_a.iter().zip(rest_b).fold(0.0, |sum, (a, b)| sum + term(*a, *b))
+}
+
 /// Entries of attention that are kept for later passes at the same point.
 const KEPT: usize = 1 << 24;
 
@@ -55,53 +117,112 @@ impl Problem<'_> {
     /// Evaluates at X. `None` where the loss is not finite. Cost: n m d2 multiply-adds and n m exponentials.
     pub(crate) fn point(&self, x: &[f64], keep: bool) -> Option<Point> {
         let keep = keep && self.scores.entries() <= KEPT;
-        // For each block its map, and for each row the logarithm of its sum of exponentials and its loss.
-        type Rows = Vec<(f64, f64)>;
-        let of_block = |done: &mut Vec<(Vec<f64>, Rows)>, scratch: &mut Scratch, _: usize, block: &Block| {
-            let (inputs, target, seen) = (&self.scores.sequences[block.sequence], self.targets[block.sequence], block.seen);
-            let (count, mut kept) = (block.rows.len(), Vec::new());
-            let map = if keep {
-                kept.resize(count * seen, 0.0);
-                &mut kept[..]
+        let of_block = |(rows, maps): &mut (Vec<RowValue>, Vec<Vec<f64>>), scratch: &mut Scratch, _: usize, block: &Block| {
+            let mut map = std::mem::take(&mut scratch.map);
+            self.attend(x, block, &mut scratch.left, &mut map, rows);
+            if keep {
+                maps.push(map);
             } else {
-                shaped(&mut scratch.map, count, seen)
-            };
-            if seen > 0 {
-                inputs.heads[0].logits(x, 1.0, block.rows.clone(), seen, &mut scratch.left, map);
+                scratch.map = map;
             }
-            let row = |(k, i): (usize, usize)| {
-                let row = &mut map[k * seen..(k + 1) * seen];
-                let b = target.row(i);
-                let along = if self.form == Form::CrossEntropy { self.along_visible(block.sequence, i, b, row) } else { 0.0 };
-                let sum = if seen > 0 { softmax_row_with(row, self.scores.scale, inputs.visible.keep(i, seen)) } else { RowSum::EMPTY };
-                let dead = sum.sum == 0.0;
-                let loss = match self.form {
-                    Form::CrossEntropy if dead => 0.0,
-                    Form::CrossEntropy => sum.log_sum_exp() - along,
-                    _ => row.iter().zip(b).map(|(f, b)| (f - b) * (f - b)).sum::<f64>() + dot(&b[seen..], &b[seen..]),
-                };
-                (if dead { f64::NEG_INFINITY } else { sum.log_sum_exp() }, loss)
-            };
-            let rows = block.rows.clone().enumerate().map(row).collect();
-            done.push((kept, rows));
         };
-        let done = accumulate(&self.scores.blocks, PARTS, Vec::new, of_block, |total, part| total.extend(part));
+        let merge = |total: &mut (Vec<RowValue>, Vec<Vec<f64>>), part: (Vec<RowValue>, Vec<Vec<f64>>)| {
+            total.0.extend(part.0);
+            total.1.extend(part.1);
+        };
+        let (rows, maps) = accumulate(&self.scores.blocks, PARTS, Default::default, of_block, merge);
+        self.with_loss(x, &rows, keep.then_some(maps))
+    }
+
+    /// Evaluates at X together with the gradient in the unit of the point, in one pass that keeps no map. `None` where the loss is not
+    /// finite. Cost: 2 n m d2 multiply-adds and n m exponentials.
+    pub(crate) fn point_and_gradient(&self, x: &[f64]) -> Option<(Point, Vec<f64>)> {
         let rescaled = self.form == Form::Rescaled;
-        let log_sums = done.iter().flat_map(|(_, rows)| rows.iter().map(|row| row.0));
-        let mut log_unit = if rescaled { 2.0 * log_sums.clone().fold(f64::NEG_INFINITY, f64::max) } else { 0.0 };
+        let of_block = |part: &mut Part, scratch: &mut Scratch, _: usize, block: &Block| {
+            let (first, mut map) = (part.rows.len(), std::mem::take(&mut scratch.map));
+            self.attend(x, block, &mut scratch.left, &mut map, &mut part.rows);
+            let rows = &part.rows[first..];
+            if rescaled {
+                part.unit.raise(rows.iter().map(|row| row.log_sum).fold(f64::NEG_INFINITY, f64::max), &mut part.sum);
+            }
+            if block.seen > 0 {
+                for ((i, value), row) in block.rows.clone().zip(rows).zip(map.chunks_exact_mut(block.seen)) {
+                    self.to_slopes(block.sequence, i, row);
+                    if rescaled {
+                        let factor = self.slope_factor(part.unit.weight(value.log_sum));
+                        row.iter_mut().for_each(|p| *p *= factor);
+                    }
+                }
+                let alpha = if rescaled { 1.0 } else { self.slope_factor(1.0) } * self.scores.scale;
+                let head = &self.scores.sequences[block.sequence].heads[0];
+                head.pull_back(
+                    &map[..block.rows.len() * block.seen],
+                    alpha,
+                    block.rows.clone(),
+                    block.seen,
+                    &mut scratch.left,
+                    &mut part.sum,
+                );
+            }
+            scratch.map = map;
+        };
+        let zero = || Part { rows: Vec::new(), unit: Unit(f64::NEG_INFINITY), sum: vec![0.0; self.scores.of_x()] };
+        let merge = |total: &mut Part, mut part: Part| {
+            let largest = total.unit.0.max(part.unit.0);
+            total.unit.raise(largest, &mut total.sum);
+            part.unit.raise(largest, &mut part.sum);
+            total.rows.extend(part.rows);
+            add(&mut total.sum, &part.sum);
+        };
+        let Part { rows, unit, sum: mut gradient } = accumulate(&self.scores.blocks, PARTS, zero, of_block, merge);
+        let point = self.with_loss(x, &rows, None)?;
+        if rescaled {
+            let factor = (2.0 * unit.0 - point.log_unit).exp();
+            gradient.iter_mut().for_each(|g| *g *= factor);
+        }
+        add(&mut gradient, &self.pull(&point, &self.scores.shift(x)));
+        Some((point, gradient))
+    }
+
+    /// The attention of a block's rows into `map`, and what each of them adds to the loss, after `values`.
+    fn attend(&self, x: &[f64], block: &Block, left: &mut Vec<f64>, map: &mut Vec<f64>, values: &mut Vec<RowValue>) {
+        let (inputs, target, seen) = (&self.scores.sequences[block.sequence], self.targets[block.sequence], block.seen);
+        let map = shaped(map, block.rows.len(), seen);
+        if seen > 0 {
+            inputs.heads[0].logits(x, 1.0, block.rows.clone(), seen, left, map);
+        }
+        for (k, i) in block.rows.clone().enumerate() {
+            let (row, b) = (&mut map[k * seen..(k + 1) * seen], target.row(i));
+            let along = if self.form == Form::CrossEntropy { self.along_visible(block.sequence, i, b, row) } else { 0.0 };
+            let sum = if seen > 0 { softmax_row_with(row, self.scores.scale, inputs.visible.keep(i, seen)) } else { RowSum::EMPTY };
+            let dead = sum.sum == 0.0;
+            let loss = match self.form {
+                Form::CrossEntropy if dead => 0.0,
+                Form::CrossEntropy => sum.log_sum_exp() - along,
+                _ => square_distance(row, &b[..seen]) + dot(&b[seen..], &b[seen..]),
+            };
+            values.push(RowValue { log_sum: if dead { f64::NEG_INFINITY } else { sum.log_sum_exp() }, loss });
+        }
+    }
+
+    /// The point, from what each row adds to the loss; `None` where that is not finite.
+    fn with_loss(&self, x: &[f64], rows: &[RowValue], maps: Option<Vec<Vec<f64>>>) -> Option<Point> {
+        let rescaled = self.form == Form::Rescaled;
+        let largest = rows.iter().map(|row| row.log_sum).fold(f64::NEG_INFINITY, f64::max);
+        let mut log_unit = if rescaled { 2.0 * largest } else { 0.0 };
         // A regulariser does not shrink with the exponentials: beside it what is tiny need not be scaled up.
         if log_unit == f64::NEG_INFINITY || (log_unit < 0.0 && self.is_regularised()) {
             log_unit = 0.0;
         }
         let mut weights = vec![Vec::new(); if rescaled { self.targets.len() } else { 0 }];
-        let mut data = 0.0;
-        for (block, (_, rows)) in self.scores.blocks.iter().zip(&done) {
-            for (log_sum, loss) in rows {
-                let weight = if rescaled { (2.0 * log_sum - log_unit).exp() } else { 1.0 };
+        let (mut data, mut rows) = (0.0, rows.iter());
+        for block in &self.scores.blocks {
+            for row in rows.by_ref().take(block.rows.len()) {
+                let weight = if rescaled { (2.0 * row.log_sum - log_unit).exp() } else { 1.0 };
                 if rescaled {
                     weights[block.sequence].push(weight);
                 }
-                data += weight * loss;
+                data += weight * row.loss;
             }
         }
         let shift = self.scores.shift(x);
@@ -110,15 +231,18 @@ impl Problem<'_> {
             return None;
         }
         let loss = ScaledValue::new(data, log_unit) + regulariser.into();
-        let maps = keep.then(|| done.into_iter().map(|(map, _)| map).collect());
         Some(Point { x: x.to_vec(), maps, weights, log_unit, loss })
     }
 
     /// `scale <b, s>` over the keys that query i sees, from the logits over the scale.
     fn along_visible(&self, s: usize, i: usize, b: &[f64], row: &[f64]) -> f64 {
-        let visible = &self.scores.sequences[s].visible;
-        let seen = row.iter().zip(b).enumerate().filter(|(j, _)| visible.sees(i, *j));
-        self.scores.scale * seen.map(|(_, (s, b))| s * b).sum::<f64>()
+        let b = &b[..row.len()];
+        self.scores.scale
+            * match self.scores.sequences[s].visible.keep(i, row.len()) {
+                Keep::All => dot(row, b),
+                Keep::First(count) => dot(&row[..count.min(row.len())], &b[..count.min(row.len())]),
+                Keep::Where(seen) => row.iter().zip(b).zip(seen).filter(|(_, seen)| **seen).map(|((s, b), _)| s * b).sum::<f64>(),
+            }
     }
 
     /// The attention of block k: as it was kept, or computed into `map`.
@@ -143,40 +267,51 @@ impl Problem<'_> {
         p: &mut [f64],
         of_curvature: Option<(&mut [f64], &mut [f64])>,
     ) -> RowForm {
-        let (b, square) = (self.targets[s].row(i), self.squares[s][i]);
+        let (b, square) = (&self.targets[s].row(i)[..f.len()], self.squares[s][i]);
         let weight = if self.form == Form::Rescaled { point.weights[s][i] } else { 1.0 };
-        let residual = |j: usize| f[j] - b[j];
-        match self.form {
-            Form::Normalised | Form::Rescaled => {
-                let mean = if self.form == Form::Normalised {
-                    f.iter().enumerate().map(|(j, f)| f * residual(j)).sum::<f64>()
-                } else {
-                    f.iter().zip(b).map(|(f, b)| f * b).sum::<f64>() - square
-                };
-                p.iter_mut().enumerate().for_each(|(j, p)| *p = f[j] * (residual(j) - mean));
-            }
-            Form::CrossEntropy => {
-                let visible = &self.scores.sequences[s].visible;
-                let dead = f.iter().all(|f| *f == 0.0);
-                p.iter_mut().enumerate().for_each(|(j, p)| *p = if dead || !visible.sees(i, j) { 0.0 } else { residual(j) });
-            }
-        }
+        p.copy_from_slice(f);
+        self.to_slopes(s, i, p);
         let gamma = match self.form {
             Form::Normalised => dot(f, f),
             Form::Rescaled => square,
             Form::CrossEntropy => 0.0,
         };
         if let Some((g, nu)) = of_curvature {
-            for j in 0..f.len() {
-                (g[j], nu[j]) = match self.form {
-                    Form::Normalised => (f[j] * f[j] + p[j], f[j] * f[j] + p[j]),
-                    Form::Rescaled => (f[j] * f[j] + p[j], f[j] * b[j]),
-                    Form::CrossEntropy => (f[j], 0.5 * f[j]),
-                };
+            let entries = g.iter_mut().zip(nu).zip(f.iter().zip(b).zip(&*p));
+            match self.form {
+                Form::Normalised => entries.for_each(|((g, nu), ((f, _), p))| (*g, *nu) = (f * f + p, f * f + p)),
+                Form::Rescaled => entries.for_each(|((g, nu), ((f, b), p))| (*g, *nu) = (f * f + p, f * b)),
+                Form::CrossEntropy => entries.for_each(|((g, nu), ((f, _), _))| (*g, *nu) = (*f, 0.5 * f)),
             }
         }
-        let factor = if self.form == Form::CrossEntropy { 1.0 } else { 2.0 * weight };
+        let factor = self.slope_factor(weight);
         RowForm { slope: factor, kappa: factor, gamma }
+    }
+
+    /// By what p is multiplied, for a row of this weight.
+    fn slope_factor(&self, weight: f64) -> f64 {
+        if self.form == Form::CrossEntropy { 1.0 } else { 2.0 * weight }
+    }
+
+    /// Replaces the attention of a row by its p.
+    fn to_slopes(&self, s: usize, i: usize, row: &mut [f64]) {
+        let b = &self.targets[s].row(i)[..row.len()];
+        let visible = &self.scores.sequences[s].visible;
+        match self.form {
+            Form::Normalised => {
+                let mean = weighted_residual(row, b);
+                row.iter_mut().zip(b).for_each(|(f, b)| *f *= *f - b - mean);
+            }
+            Form::Rescaled => {
+                let mean = dot(row, b) - self.squares[s][i];
+                row.iter_mut().zip(b).for_each(|(f, b)| *f *= *f - b - mean);
+            }
+            Form::CrossEntropy if visible.count(i, row.len()) == 0 => row.fill(0.0),
+            Form::CrossEntropy => {
+                row.iter_mut().zip(b).for_each(|(f, b)| *f -= b);
+                visible.hide(i, row);
+            }
+        }
     }
 
     /// The regulariser's part of the gradient, in the unit of the point, for `X - X0`.
@@ -227,8 +362,9 @@ impl Problem<'_> {
             for ((i, f), d) in block.rows.clone().zip(f.chunks_exact(seen)).zip(change.chunks_exact_mut(seen)) {
                 let form = self.row_form(point, block.sequence, i, f, p, Some((g, nu)));
                 let (of_f, of_nu) = (dot(f, d), dot(nu, d));
-                for j in 0..seen {
-                    d[j] = form.kappa * (g[j] * d[j] - f[j] * of_nu - nu[j] * of_f + form.gamma * f[j] * of_f);
+                let of_map = form.gamma * of_f - of_nu;
+                for ((d, f), (g, nu)) in d.iter_mut().zip(f).zip(g.iter().zip(&*nu)) {
+                    *d = form.kappa * (g * *d + f * of_map - nu * of_f);
                 }
             }
             head.pull_back(change, self.scores.scale, block.rows.clone(), seen, left, sum);
@@ -237,10 +373,5 @@ impl Problem<'_> {
         let mut product = accumulate(&self.scores.blocks, PARTS, zero, of_block, |total, part| add(total, &part));
         add(&mut product, &self.pull(point, dx));
         product
-    }
-
-    /// The largest norm of inputs, targets and parameters.
-    pub(crate) fn largest_norm(&self, point: &Point) -> f64 {
-        self.targets.iter().map(|b| norm2(b.as_slice())).chain([norm2(&point.x)]).fold(self.scores.largest_norm(), f64::max)
     }
 }

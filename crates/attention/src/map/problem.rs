@@ -34,10 +34,10 @@ impl Form {
 /// One sequence: queries (n x d1), keys (m x d2), and the attention that they should have (n x m).
 #[derive(Clone, Copy, Debug)]
 pub struct Sequence<'a> {
-    a1: &'a Array,
-    a2: &'a Array,
-    target: &'a Array,
-    mask: Mask<'a>,
+    pub(crate) a1: &'a Array,
+    pub(crate) a2: &'a Array,
+    pub(crate) target: &'a Array,
+    pub(crate) mask: Mask<'a>,
 }
 
 impl<'a> Sequence<'a> {
@@ -66,6 +66,9 @@ pub struct Problem<'a> {
 /// By how much a row's sum may differ from 1, and an entry be below 0.
 const STOCHASTIC: f64 = 1e-6;
 
+/// Maps of a block that are worked on at once: the slopes take the place of the attention.
+const MAPS: usize = 1;
+
 impl<'a> Problem<'a> {
     /// Scale 1, no regulariser, a reference of zeros.
     ///
@@ -92,7 +95,7 @@ impl<'a> Problem<'a> {
             targets.push(sequence.target);
         }
         let squares = targets.iter().map(|b| (0..b.rows()).map(|i| dot(b.row(i), b.row(i))).collect()).collect();
-        Ok(Problem { form, scores: Bilinear::new(inputs), targets, squares })
+        Ok(Problem { form, scores: Bilinear::new(inputs, MAPS), targets, squares })
     }
 
     /// With tau, the factor of the logits.
@@ -140,7 +143,7 @@ impl<'a> Problem<'a> {
         if rows == 0 {
             return Err(InputError::parameter("block rows", rows, "at least 1").into());
         }
-        self.scores.cut(Some(rows));
+        self.scores.cut(|_, _| rows);
         Ok(self)
     }
 

@@ -29,7 +29,7 @@ pub struct Solver {
     pub convex_start: bool,
     /// Stop when the norm of the gradient is at most this times the larger of 1 and that at the start. Default 1e-8.
     pub gradient_tolerance: f64,
-    /// Default 50.
+    /// Default 50; with a convex start so many for each of the two losses.
     pub max_iterations: usize,
     /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
     pub max_bytes: usize,
@@ -67,7 +67,8 @@ pub struct Solution {
     pub status: Status,
     /// What was measured.
     pub facts: Facts,
-    /// The natural logarithm of the loss at the start and after each step; of zero, the least number.
+    /// The natural logarithm of the loss at the start and after each step; of zero, the least number. With a convex start it is that of the
+    /// least loss so far, which the steps of the cross-entropy change when they end.
     pub trace: Vec<f64>,
     /// What is odd but no failure; each starts with its name.
     pub warnings: Vec<String>,
@@ -117,7 +118,8 @@ impl Solver {
         self.solve_with(problem, ignore_events)
     }
 
-    /// As [`Solver::solve`]; the observer sees each iteration with the logarithm of the loss, and may stop the run.
+    /// As [`Solver::solve`]; the observer sees each iteration with the logarithm of the loss (of the cross-entropy in the phase
+    /// `convex start`), and may stop the run.
     ///
     /// # Errors
     /// As [`Solver::solve`].
@@ -127,47 +129,63 @@ impl Solver {
         if problem.form == Form::Rescaled && !problem.is_regularised() && problem.scores.shifts()? {
             return Err(Error::UnboundedRescaled);
         }
-        let mut start = self.start.clone().unwrap_or_else(|| problem.reference());
+        let start = self.start.clone().unwrap_or_else(|| problem.reference());
         require_shape(&start, "x0", &problem.scores.shape())?;
         let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
-        let (loss_start, given) = (at_start.loss, start.as_slice().to_vec());
-        if self.convex_start && problem.form != Form::CrossEntropy {
-            let convex = problem.clone().with_form(Form::CrossEntropy)?;
-            let warm = Solver { convex_start: false, start: Some(start.clone()), certify: Certify::Cheap, ..self.clone() };
-            let (x, stopped) = warm.run(&convex, &start, &mut observer)?;
-            if !stopped {
-                start = shaped_array(problem.scores.shape(), &x);
-            }
-        }
+        let loss_start = at_start.loss;
         let norm = ScaledValue::new(norm2(&problem.gradient(&at_start)), at_start.log_unit);
-        drop(at_start);
         let one = ScaledValue::from(1.0);
         let loss = Loss { problem, start: if norm > one { norm } else { one } };
         let method = self.choice(problem);
-        let mut found = minimise(&self.minimiser(), &loss, &problem.scores, method, start.as_slice().to_vec(), self.seed, &mut observer)?;
+        let mut trace = vec![loss_start.ln()];
+        let mut course = Course { method, ..Course::none(loss_start.to_f64().unwrap_or(f64::MAX)) };
+        let (mut x, mut ceiling) = (start.as_slice().to_vec(), f64::INFINITY);
+        if self.convex_start && problem.form != Form::CrossEntropy {
+            let convex = problem.clone().with_form(Form::CrossEntropy)?;
+            let warm = self.minimum(&convex, x, |event| observer(&Event { phase: "convex start", ..*event }))?;
+            (course.iterations, course.other_steps) = (warm.iterations, warm.iterations);
+            trace.resize(1 + warm.iterations, loss_start.ln());
+            x = warm.x;
+            if warm.stop == Stop::Observer {
+                let point = problem.point(&x, true).filter(|point| point.loss <= loss_start).unwrap_or(at_start);
+                course.status = Status::Stopped;
+                return self.finish(problem, &point, start.as_slice(), loss_start, course, trace);
+            }
+            ceiling = loss_start.ln();
+            if let (Some(last), Some(point)) = (trace.last_mut(), problem.point(&x, false)) {
+                *last = at_most(ceiling)(point.loss.ln());
+            }
+        }
+        drop(at_start);
+        let mut run = |x: Vec<f64>| minimise(&self.minimiser(), &loss, &problem.scores, method, x, self.seed, &mut observer);
+        let mut found = run(x)?;
         // Where the convex start led to nothing better than the start that was given, that is where to begin.
         if found.stop != Stop::Observer && found.point.as_ref().is_none_or(|point| point.loss > loss_start) {
-            found = minimise(&self.minimiser(), &loss, &problem.scores, method, given, self.seed, &mut observer)?;
+            course.iterations += found.iterations;
+            trace.extend(found.trace.iter().copied().skip(1).map(at_most(ceiling)));
+            found = run(start.as_slice().to_vec())?;
         }
-        let Minimum { point: Some(point), stop, iterations, trace, .. } = found else { return Err(overflow()) };
-        let trace = std::iter::once(loss_start.ln()).chain(trace).map(|log| log.max(f64::MIN)).collect();
-        let course = Course { loss_start: loss_start.to_f64().unwrap_or(f64::MAX), status: stop.status(), iterations, method };
-        self.finish(problem, &point, loss_start, course, trace)
+        let Minimum { point: Some(point), stop, iterations, whole_steps, trace: steps, .. } = found else { return Err(overflow()) };
+        trace.extend(steps.into_iter().skip(1).map(at_most(ceiling)));
+        let stopped_above = stop == Stop::Observer && point.loss > loss_start;
+        let point = if stopped_above { problem.point(start.as_slice(), true).unwrap_or(point) } else { point };
+        let newton_steps = if method.solves_exactly() { whole_steps } else { 0 };
+        course.iterations += iterations;
+        (course.status, course.other_steps) = (stop.status(), course.iterations - newton_steps);
+        self.finish(problem, &point, start.as_slice(), loss_start, course, trace)
     }
 
-    /// A minimiser without a certificate; and whether the observer stopped it.
-    fn run(
+    /// A minimiser without a certificate.
+    fn minimum(
         &self,
         problem: &Problem<'_>,
-        start: &Array,
+        start: Vec<f64>,
         observer: impl FnMut(&Event) -> ControlFlow<()>,
-    ) -> Result<(Vec<f64>, bool), Error> {
-        let at_start = problem.point(start.as_slice(), true).ok_or_else(overflow)?;
+    ) -> Result<Minimum<Point>, Error> {
+        let at_start = problem.point(&start, true).ok_or_else(overflow)?;
         let norm = norm2(&problem.gradient(&at_start)).max(1.0);
         let loss = Loss { problem, start: norm.into() };
-        let found =
-            minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start.as_slice().to_vec(), self.seed, observer)?;
-        Ok((found.x, found.stop == Stop::Observer))
+        Ok(minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start, self.seed, observer)?)
     }
 
     fn minimiser(&self) -> Minimiser {
@@ -192,17 +210,21 @@ impl Solver {
         &self,
         problem: &Problem<'_>,
         point: &Point,
+        start: &[f64],
         loss_start: ScaledValue,
         course: Course,
         trace: Vec<f64>,
     ) -> Result<Solution, Error> {
+        let change = point.x.iter().zip(start).map(|(x, start)| x - start).collect::<Vec<_>>();
+        let start_distance = (!trace.is_empty()).then(|| problem.scores.logit_distance(&change));
+        let course = Course { start_distance, ..course };
         let mut facts = Facts::of(&problem.scores, course)?;
         facts.rescaled = problem.form == Form::Rescaled;
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
-        facts.kantorovich = problem.kantorovich(point, self.certify).unwrap_or(None);
-        facts.largest_norm = problem.largest_norm(point);
+        facts.kantorovich = problem.kantorovich(point, start_distance, self.certify).unwrap_or(None);
+        facts.norms = problem.norms(point)?;
         if self.certify == Certify::Full {
             // What is enough everywhere is enough here.
             facts.convex_everywhere = problem.convex_everywhere();
@@ -216,9 +238,14 @@ impl Solver {
             warnings: warnings(&facts),
             certificate: certificate(&facts),
             facts,
-            trace,
+            trace: trace.into_iter().map(|log| log.max(f64::MIN)).collect(),
         })
     }
+}
+
+/// The lesser of two logarithms; that of a number below zero, which is none, stays what it is.
+fn at_most(ceiling: f64) -> impl Fn(f64) -> f64 {
+    move |log| if log > ceiling { ceiling } else { log }
 }
 
 /// Fits a student's X to a teacher's attention: by cross-entropy, which is convex, and from there in the problem's form.
@@ -237,9 +264,7 @@ impl Problem<'_> {
     pub fn certify(&self, x: &Array, certify: Certify) -> Result<Solution, Error> {
         require_shape(x, "x", &self.scores.shape())?;
         let point = self.point(x.as_slice(), true).ok_or_else(overflow)?;
-        let loss_start = point.loss;
-        let loss = loss_start.to_f64().unwrap_or(f64::MAX);
-        let course = Course { loss_start: loss, status: Status::Done, iterations: 0, method: Method::Auto };
-        Solver { certify, ..Solver::default() }.finish(self, &point, loss_start, course, Vec::new())
+        let (loss, course) = (point.loss, Course::none(point.loss.to_f64().unwrap_or(f64::MAX)));
+        Solver { certify, ..Solver::default() }.finish(self, &point, x.as_slice(), loss, course, Vec::new())
     }
 }

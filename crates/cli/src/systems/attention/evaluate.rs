@@ -1,7 +1,7 @@
 //! `certus attention evaluate`.
 
 use certus_attention::layer::{Curvature, Params};
-use certus_contract::Status;
+use certus_contract::{InputError, Status};
 use certus_io::read_array;
 use certus_numeric::Array;
 
@@ -63,6 +63,7 @@ impl Verb for Evaluate {
     ];
 
     fn run(&self, _: &Context) -> Result<Report, CliError> {
+        self.refuse_what_is_of_the_other_problem()?;
         let x = read_array(&self.x)?;
         let array = |file: &Option<InFile>| file.as_ref().map(read_array).transpose();
         let (direction_x, direction_y) = (array(&self.direction_x)?, array(&self.direction_y)?);
@@ -77,6 +78,21 @@ impl Verb for Evaluate {
 }
 
 impl Evaluate {
+    fn refuse_what_is_of_the_other_problem(&self) -> Result<(), InputError> {
+        let (given, other) = match self.problem {
+            Kind::Fit => (self.form.map(|_| "form"), "map"),
+            Kind::Map => {
+                let options = [("y", &self.y), ("direction-y", &self.direction_y)];
+                let given = options.into_iter().find(|(_, file)| file.is_some()).map(|(name, _)| name);
+                (self.values.given().or(given), "fit")
+            }
+        };
+        match given {
+            Some(name) => Err(InputError::parameter(name, "given", format!("left out: it belongs to --problem {other}"))),
+            None => Ok(()),
+        }
+    }
+
     fn fit(&self, at: Params, direction_x: Option<Array>, direction_y: Option<Array>) -> Result<Report, CliError> {
         let data = self.data.read(Some(&self.values))?;
         let sequences = self.data.sequences(&data)?;
@@ -108,8 +124,8 @@ impl Evaluate {
 
     fn map(&self, form: FormArg, x: Array, direction: Option<Array>) -> Result<Report, CliError> {
         let data = self.data.read(None)?;
-        let problem = self.data.map(form.into(), &data)?;
-        let evaluation = problem.evaluate(&x)?;
+        let problem = self.data.map(form.into(), self.data.map_sequences(&data)?, &data)?;
+        let evaluation = problem.linearise(&x)?;
         let mut report = match self.certify {
             true => super::map_report(&problem.certify(&x, certus_attention::Certify::Full)?),
             false => Report::new(Status::Done)

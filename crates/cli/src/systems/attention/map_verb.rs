@@ -1,11 +1,12 @@
 //! `certus attention map`.
 
+use certus_attention::MapSplit;
 use certus_attention::map::{Form, Solver};
 use certus_io::read_array;
 
 use super::fit::SolverArgs;
 use super::problem::ProblemArgs;
-use crate::args::{InFile, OutFile};
+use crate::args::{self, InFile, OutFile};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::report::Report;
@@ -29,6 +30,9 @@ pub(super) struct Map {
     convex_start: bool,
     #[command(flatten)]
     solver: SolverArgs,
+    /// Set aside so much of each sequence's queries, the last ones, and give the loss on them
+    #[arg(long, value_name = "FRACTION", value_parser = args::positive)]
+    holdout: Option<f64>,
     /// Where the array x goes: .npz
     #[arg(long, value_name = "FILE", value_parser = OutFile::archive)]
     out: OutFile,
@@ -62,7 +66,10 @@ impl Verb for Map {
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
         let start = self.x0.as_ref().map(read_array).transpose()?;
         let data = self.problem.read(None)?;
-        let problem = self.problem.map(self.form.into(), &data)?;
+        let sequences = self.problem.map_sequences(&data)?;
+        let split = self.holdout.map(|fraction| MapSplit::new(&sequences, fraction)).transpose()?;
+        let kept = split.as_ref().map_or_else(|| sequences.clone(), MapSplit::kept);
+        let problem = self.problem.map(self.form.into(), kept, &data)?;
         let solver = Solver {
             method: self.solver.method(),
             start,
@@ -74,6 +81,11 @@ impl Verb for Map {
             ..Solver::default()
         };
         let solution = solver.solve_with(&problem, ctx.observer())?;
-        Ok(super::map_report(&solution).trace(solution.trace.iter().copied()).array(&self.out, "x", solution.x))
+        let holdout = match &split {
+            Some(split) => self.problem.map(self.form.into(), split.set_aside(), &data)?.data_loss(&solution.x)?.to_f64(),
+            None => None,
+        };
+        let report = super::map_report(&solution).metric("holdout_loss", holdout).trace(solution.trace.iter().copied());
+        Ok(report.array(&self.out, "x", solution.x))
     }
 }

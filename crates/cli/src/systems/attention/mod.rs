@@ -75,10 +75,9 @@ fn finish(report: Report, facts: &Facts, warnings: &[String]) -> Report {
     };
     let how = if test.estimated || test.directions_left_out { "Estimated" } else { "Proven" };
     let given = if facts.has_values { ", Y held fixed" } else { "" };
-    report.note(match test.gap {
-        Some(gap) => format!("{how}{given}: a local minimum lies within {radius:.3e} in the logits, at most {gap:.3e} below."),
-        None => format!("{how}{given}: a stationary point lies within {radius:.3e} in the logits."),
-    })
+    let kind = if test.is_minimum() { "local minimum" } else { "stationary point" };
+    let below = test.gap.map_or(String::new(), |gap| format!(", at most {gap:.3e} below"));
+    report.note(format!("{how}{given}: a {kind} lies within {radius:.3e} in the logits{below}."))
 }
 
 impl Explain for certus_attention::Error {

@@ -140,6 +140,19 @@ fn counts(name: &str, found: usize, expected: usize) -> Result<(), InputError> {
     Err(InputError::dimension(name, format!("{found} files"), format!("{expected}, one for each --a1")))
 }
 
+impl ValuesArgs {
+    /// The first option that was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("a3", !self.a3.is_empty()),
+            ("logit-reg-y", self.logit_reg_y != 0.0),
+            ("ridge-y", self.ridge_y != 0.0),
+            ("y-ref", self.y_ref.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    }
+}
+
 impl ProblemArgs {
     /// Reads all files; `values` for a fit.
     pub(super) fn read(&self, values: Option<&ValuesArgs>) -> Result<Data, CliError> {
@@ -195,8 +208,8 @@ impl ProblemArgs {
         Ok(problem.with_reference(&reference)?)
     }
 
-    /// The map problem.
-    pub(super) fn map<'d>(&self, form: map::Form, data: &'d Data) -> Result<map::Problem<'d>, CliError> {
+    /// The sequences of a map.
+    pub(super) fn map_sequences<'d>(&self, data: &'d Data) -> Result<Vec<map::Sequence<'d>>, CliError> {
         let of = |s: &'d SequenceData| -> Result<_, CliError> {
             for (name, arrays) in [("a1", &s.a1), ("a2", &s.a2)] {
                 if arrays.len() > 1 {
@@ -205,7 +218,12 @@ impl ProblemArgs {
             }
             Ok(map::Sequence::new(&s.a1[0], &s.a2[0], &s.target).with_mask(s.mask.mask()))
         };
-        let problem = map::Problem::new(data.sequences.iter().map(of).collect::<Result<_, _>>()?, form)?.with_scale(self.scale)?;
+        data.sequences.iter().map(of).collect()
+    }
+
+    /// The map problem on some sequences.
+    pub(super) fn map<'d>(&self, form: map::Form, sequences: Vec<map::Sequence<'d>>, data: &Data) -> Result<map::Problem<'d>, CliError> {
+        let problem = map::Problem::new(sequences, form)?.with_scale(self.scale)?;
         let problem = problem.with_logit_reg(self.logit_reg_x)?.with_ridge(self.ridge_x)?;
         Ok(match &data.x_ref {
             Some(x_ref) => problem.with_reference(x_ref)?,
