@@ -241,9 +241,10 @@ fn derivatives(context: &Context, experiment: &mut Experiment) -> Result<(), Fai
             let (found, ours) = context.on_threads(threads, || protocol.time("Certus", threads, || problem.evaluate(at)))?;
             let found = found?;
             kernel("loss and gradient", ours, &found.gradient).run(context, &[("JAX value_and_grad", "gradient", 1.5)], experiment)?;
-            let whole = || protocol.time("Certus", threads, || problem.evaluate(at).and_then(|found| found.hessian_times(&direction)));
+            let whole = || protocol.time("Certus", threads, || problem.linearise(at).and_then(|found| found.hessian_times(&direction)));
             let (product, ours) = context.on_threads(threads, whole)?;
             kernel("product with the Hessian", ours, &product?).run(context, &[("JAX jvp of grad", "product", 1.5)], experiment)?;
+            let found = problem.linearise(at)?;
             let next = || protocol.time("Certus", threads, || found.hessian_times(&direction));
             let (product, ours) = context.on_threads(threads, next)?;
             let list = [("JAX linearize of grad", "next_product", 1.5)];

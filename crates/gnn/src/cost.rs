@@ -311,7 +311,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                         work.seconds += sweep(width as f64, set);
                     }
                     let Some(matrix) = &term.matrix else { continue };
-                    if sizes.store.bounds && term.over_edges.is_none() {
+                    if sizes.store.bounds && matches!(term.from, From::Value(_)) {
                         // What meets the matrix without signs.
                         bounded = bounded.max(width as u64);
                     }

@@ -193,6 +193,16 @@ impl<'a> Row<'a> {
         Row { i, ahead, sources, weights, skip_loops, reduce: operator.reduce, own, panel }
     }
 
+    /// Asks for the columns of the neighbour that comes some edges after number `k`.
+    #[inline(always)]
+    fn ask<const C: usize>(&self, k: usize, column: usize) {
+        if let Some(&next) = self.ahead.get(k) {
+            for line in (0..C).step_by(16) {
+                prefetch(self.panel.data, next as usize * self.panel.stride + column + line);
+            }
+        }
+    }
+
     /// The aggregate of some columns, in the order of the edges; the own row comes last.
     #[inline(always)]
     fn reduce<const FUSED: bool, const C: usize>(&self, column: usize) -> [f32; C] {
@@ -204,11 +214,7 @@ impl<'a> Row<'a> {
         match (self.reduce, self.weights) {
             (Reduce::Sum | Reduce::Mean, None) if !self.skip_loops => {
                 for (k, &j) in self.sources.iter().enumerate() {
-                    if let Some(&next) = self.ahead.get(k) {
-                        for line in (0..C).step_by(16) {
-                            prefetch(self.panel.data, next as usize * self.panel.stride + column + line);
-                        }
-                    }
+                    self.ask::<C>(k, column);
                     let y = at(j as usize);
                     for c in 0..C {
                         x[c] += y[c];
@@ -216,7 +222,8 @@ impl<'a> Row<'a> {
                 }
             }
             (Reduce::Sum | Reduce::Mean, None) => {
-                for &j in self.sources {
+                for (k, &j) in self.sources.iter().enumerate() {
+                    self.ask::<C>(k, column);
                     if j as usize == self.i {
                         continue;
                     }
@@ -227,7 +234,8 @@ impl<'a> Row<'a> {
                 }
             }
             (Reduce::Sum | Reduce::Mean, Some(weights)) => {
-                for (&j, &w) in self.sources.iter().zip(weights) {
+                for (k, (&j, &w)) in self.sources.iter().zip(weights).enumerate() {
+                    self.ask::<C>(k, column);
                     if self.skip_loops && j as usize == self.i {
                         continue;
                     }
@@ -239,6 +247,7 @@ impl<'a> Row<'a> {
             }
             (Reduce::Max | Reduce::Min, weights) => {
                 for (k, &j) in self.sources.iter().enumerate() {
+                    self.ask::<C>(k, column);
                     let mut y = *at(j as usize);
                     if let Some(weights) = weights {
                         y.iter_mut().for_each(|y| *y *= weights[k]);

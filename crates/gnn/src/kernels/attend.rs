@@ -5,6 +5,7 @@ use std::ops::Range;
 use certus_numeric::exp::exp_in_kernel;
 
 use super::epilogue::{Bound, NO_FACTORS, leaky};
+use super::prefetch::prefetch;
 use super::{RowsOf, add_lanes, all_finite};
 use crate::graph::Graph;
 use crate::simd::{Kernel, multiply_add};
@@ -133,7 +134,14 @@ impl Attend<'_> {
         let mut x = [0.0f32; C];
         let score = AddedScores { sources: self.source_scores, target: self.target_scores[i], slope: self.slope };
         let (data, stride) = (self.source.data, self.source.stride);
-        let sum = softmax!(FUSED, Messages::of(self.graph, i, self.loops), score, |j, weight| {
+        let messages = Messages::of(self.graph, i, self.loops);
+        // While scores are computed, the rows that they will weigh are on their way.
+        for &j in messages.sources.iter().take(EDGES) {
+            for line in (0..C).step_by(16) {
+                prefetch(data, j as usize * stride + column + line);
+            }
+        }
+        let sum = softmax!(FUSED, messages, score, |j, weight| {
             let y = data[j * stride + column..].first_chunk::<C>().expect("a panel has all rows");
             for c in 0..C {
                 x[c] = multiply_add::<FUSED>(weight, y[c], x[c]);

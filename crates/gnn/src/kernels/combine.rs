@@ -109,43 +109,56 @@ impl Combine<'_> {
         }
     }
 
+    /// Rows side by side, so that one index of all of them is one load.
+    #[inline(always)]
+    fn pack<const R: usize>(&self, row: usize, begin: usize, packed: &mut [[f32; R]]) {
+        let x: [&[f32]; R] = std::array::from_fn(|r| &self.x[(row + r) * self.x_stride + begin..][..packed.len()]);
+        for (k, packed) in packed.iter_mut().enumerate() {
+            for r in 0..R {
+                packed[r] = x[r][k];
+            }
+        }
+    }
+
     /// `R` rows through all strips.
     #[inline(always)]
     fn tile<const FUSED: bool, const ABSOLUTE: bool, const R: usize>(&mut self, row: usize) {
         let inner = self.w.inner;
         let mut packed = [[0.0f32; R]; PACKED];
-        // Rows side by side, so that one index of all of them is one load.
-        let pack = |packed: &mut [[f32; R]; PACKED], begin: usize, count: usize| {
-            for r in 0..R {
-                let x = &self.x[(row + r) * self.x_stride + begin..][..count];
-                for (packed, &x) in packed[..count].iter_mut().zip(x) {
-                    packed[r] = x;
-                }
-            }
-        };
         if inner <= PACKED {
-            pack(&mut packed, 0, inner);
+            self.pack(row, 0, &mut packed[..inner]);
         }
         for (b, live, place) in self.w.covering(&self.columns) {
             let mut sums = [[0.0f32; STRIP]; R];
             for (k, w) in self.w.strip(b).chunks(PACKED).enumerate() {
                 if inner > PACKED {
-                    pack(&mut packed, k * PACKED, w.len());
+                    self.pack(row, k * PACKED, &mut packed[..w.len()]);
                 }
-                for (x, w) in packed.iter().zip(w) {
-                    for r in 0..R {
-                        for c in 0..STRIP {
-                            let w = if ABSOLUTE { w[c].abs() } else { w[c] };
-                            sums[r][c] = multiply_add::<FUSED>(x[r], w, sums[r][c]);
-                        }
-                    }
-                }
+                sums = chain::<FUSED, ABSOLUTE, R>(&packed, w, sums);
             }
             for r in 0..R {
                 store(&mut self.out[(row + r) * self.out_stride + place..][..live.len()], &sums[r][live.clone()], self.add);
             }
         }
     }
+}
+
+/// The sums with some more terms. By value: what nobody points to stays in registers.
+#[inline(always)]
+fn chain<const FUSED: bool, const ABSOLUTE: bool, const R: usize>(
+    x: &[[f32; R]],
+    w: &[[f32; STRIP]],
+    mut sums: [[f32; STRIP]; R],
+) -> [[f32; STRIP]; R] {
+    for (x, w) in x.iter().zip(w) {
+        for r in 0..R {
+            for c in 0..STRIP {
+                let w = if ABSOLUTE { w[c].abs() } else { w[c] };
+                sums[r][c] = multiply_add::<FUSED>(x[r], w, sums[r][c]);
+            }
+        }
+    }
+    sums
 }
 
 /// The same for one sparse row.
