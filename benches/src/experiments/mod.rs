@@ -2,6 +2,7 @@
 
 mod attention;
 mod attention_layer;
+mod gnn_memory;
 mod in_context;
 mod machine;
 mod regression;
@@ -10,8 +11,14 @@ mod sketching;
 use crate::frame::Entry;
 
 /// All experiments, in the order of the report.
-pub const ALL: &[Entry] =
-    &[machine::MACHINE, sketching::SKETCHING, regression::REGRESSION, attention_layer::ATTENTION_LAYER, in_context::IN_CONTEXT];
+pub const ALL: &[Entry] = &[
+    machine::MACHINE,
+    sketching::SKETCHING,
+    regression::REGRESSION,
+    attention_layer::ATTENTION_LAYER,
+    in_context::IN_CONTEXT,
+    gnn_memory::GNN_MEMORY,
+];
 
 /// The experiments of these names, in the order of the table; all of them for an empty list.
 ///
