@@ -34,7 +34,7 @@
 //!
 //! Cost: time `O(Σ m min(d, d') + n d d')`; memory as [`Schedule`] says, which the planner finds from sizes alone in under a millisecond.
 //!
-//! Sources: Zhou et al., accelerating large scale real-time GNN inference, 2021 (feature decomposition); Kipf and Welling 2017; Hamilton et al.
+//! Sources: Zhou et al., optimizing memory efficiency of GNNs on edge platforms, RTAS 2021 (feature decomposition); Kipf and Welling 2017; Hamilton et al.
 //! 2017; Veličković et al. 2018; Brody et al. 2022; Xu et al. 2019; Wu et al. 2019; Klicpera et al. 2019; Morris et al. 2019; Du et al. 2017.
 
 mod certificate;
@@ -77,3 +77,8 @@ pub use weights::{WeightLayout, Weights};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And that of its guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/gnn.md")]
+struct Guide;
