@@ -36,11 +36,11 @@ impl Default for MachineModel {
         MachineModel {
             multiply_adds: 20e9,
             stream: 12e9,
-            gather_l2: 40e9,
-            gather_l3: 20e9,
-            gather_memory: 6e9,
+            gather_l2: 12e9,
+            gather_l3: 5.5e9,
+            gather_memory: 4e9,
             l2: 512 << 10,
-            l3: 16 << 20,
+            l3: 8 << 20,
             disk: 0.5e9,
         }
     }
