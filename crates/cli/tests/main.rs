@@ -4,6 +4,7 @@ mod attention;
 mod completions;
 mod examples;
 mod frame;
+mod gnn_import;
 mod help;
 mod hostile;
 mod interrupt;
