@@ -5,6 +5,7 @@ mod completions;
 mod examples;
 mod frame;
 mod gnn;
+mod gnn_import;
 mod help;
 mod hostile;
 mod interrupt;

@@ -12,7 +12,9 @@ use crate::error::{CliError, Exit, Explain};
 use crate::verb::System;
 
 mod infer;
+mod pickle;
 mod plan;
+mod planetoid;
 mod problem;
 mod synth;
 
@@ -22,10 +24,24 @@ pub(crate) fn system() -> System {
         .verb::<plan::Plan>("plan")
         .verb::<infer::Infer>("infer")
         .group(synth::group())
+        .group(planetoid::group())
         .sample("community.npz", community)
         .sample("gcn.json", model)
         .sample("gcn.safetensors", weights)
         .sample("arxiv.json", arxiv)
+        // Made-up data of ten nodes in Planetoid's format, as Python 2 would have written it.
+        .sample("ind.tiny.x", |path| save(path, include_bytes!("tiny/ind.tiny.x")))
+        .sample("ind.tiny.y", |path| save(path, include_bytes!("tiny/ind.tiny.y")))
+        .sample("ind.tiny.tx", |path| save(path, include_bytes!("tiny/ind.tiny.tx")))
+        .sample("ind.tiny.ty", |path| save(path, include_bytes!("tiny/ind.tiny.ty")))
+        .sample("ind.tiny.allx", |path| save(path, include_bytes!("tiny/ind.tiny.allx")))
+        .sample("ind.tiny.ally", |path| save(path, include_bytes!("tiny/ind.tiny.ally")))
+        .sample("ind.tiny.graph", |path| save(path, include_bytes!("tiny/ind.tiny.graph")))
+        .sample("ind.tiny.test.index", |path| save(path, include_bytes!("tiny/ind.tiny.test.index")))
+}
+
+fn save(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    std::fs::write(path, bytes).map_err(|error| CliError::write_failed(path, &error))
 }
 
 impl Explain for Error {
@@ -86,7 +102,7 @@ fn two_layers(widths: [usize; 3]) -> Result<ModelSpec, CliError> {
 }
 
 fn write_model(path: &Path, spec: &ModelSpec) -> Result<(), CliError> {
-    std::fs::write(path, spec.to_json()).map_err(|error| CliError::write_failed(path, &error))
+    save(path, spec.to_json().as_bytes())
 }
 
 fn model(path: &Path) -> Result<(), CliError> {
