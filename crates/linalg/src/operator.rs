@@ -179,11 +179,10 @@ impl Matrix<'_> {
             kept = later;
             blocks.push((first, now));
         }
-        let parts = if blocks.len() == 1 {
-            blocks.into_iter().map(block).collect::<Vec<_>>()
-        } else {
-            blocks.into_par_iter().map(block).collect::<Vec<_>>()
-        };
+        if let [_] = blocks[..] {
+            return blocks.pop().map(block).unwrap_or_default();
+        }
+        let parts = blocks.into_par_iter().map(block).collect::<Vec<_>>();
         let (parts, results): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let mut product = vec![0.0; x.len()];
         add_up(parts, &mut product);

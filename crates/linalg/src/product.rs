@@ -214,6 +214,20 @@ struct DenseGram<'a> {
     part: &'a mut [f64],
 }
 
+/// As the loop over a few columns, its sums in registers.
+#[inline(always)]
+fn add_narrow<const D: usize>(part: &mut [f64], a: &certus_numeric::Array, rows: std::ops::Range<usize>, weights: &[f64]) {
+    let mut sums = [[0.0; D]; D];
+    let (entries, _) = a.as_slice()[rows.start * D..rows.end * D].as_chunks::<D>();
+    for (row, w) in entries.iter().zip(&weights[rows]) {
+        for (sums, v) in sums.iter_mut().zip(row) {
+            let factor = w * v;
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += factor * v);
+        }
+    }
+    part.iter_mut().zip(sums.as_flattened()).for_each(|(part, sum)| *part += sum);
+}
+
 /// Columns below which a Gram matrix is summed row by row: GEMM's kernels are wider.
 const NARROW: usize = 16;
 /// Rows that are scaled and multiplied together.
@@ -226,6 +240,13 @@ impl Kernel for DenseGram<'_> {
     fn run<S: Simd>(self, _: S) {
         let DenseGram { a, rows, weights, part } = self;
         let d = a.cols();
+        match d {
+            1 => return add_narrow::<1>(part, a, rows, weights),
+            2 => return add_narrow::<2>(part, a, rows, weights),
+            3 => return add_narrow::<3>(part, a, rows, weights),
+            4 => return add_narrow::<4>(part, a, rows, weights),
+            _ => {}
+        }
         if d < NARROW {
             for i in rows {
                 let row = a.row(i);
