@@ -12,6 +12,7 @@ use certus_numeric::{Array, Csr};
 use half::f16;
 use rayon::prelude::*;
 
+use crate::arena::zeros;
 use crate::certificate::{ErrorFacts, MemoryFacts, certificate};
 use crate::cost::{self, Store};
 use crate::error::Error;
@@ -150,8 +151,8 @@ impl Plan<'_> {
             _ => None,
         };
         let halves = if schedule.store.half && files.is_none() { schedule.slots * self.half_panel() } else { 0 };
-        let mut arena = vec![0.0f32; schedule.arena as usize / 4 - halves / 2];
-        let mut half_arena = vec![f16::ZERO; halves];
+        let mut arena = zeros::<f32>(schedule.arena as usize / 4 - halves / 2)?;
+        let mut half_arena = zeros::<f16>(halves)?;
         let mut runner = Runner::new(self, &mut arena, &mut half_arena, files);
         let total = schedule.recipes.iter().map(|recipe| recipe.steps.len() as u64).sum::<u64>();
         let mut done = 0;
