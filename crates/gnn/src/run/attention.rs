@@ -1,11 +1,14 @@
 //! Steps of attention: scores of nodes, and attention by pairs of rows.
 
+use super::panel_sums::attend_long;
 use super::panels::bind;
-use super::parts::{blocks, even, split_by_edges};
+use super::parts::{Part, blocks, even};
 use super::runner::{Place, Runner};
 use crate::error::Error;
+use crate::graph::{Wanted, Window};
 use crate::kernels::attend::AttendPair;
 use crate::kernels::epilogue::NO_FACTORS;
+use crate::kernels::long::Scores;
 use crate::kernels::{RowsOf, all_finite, dot};
 use crate::pool::{Numbers, Values, cut};
 use crate::simd::{Kernel, dispatch};
@@ -38,7 +41,8 @@ impl Runner<'_> {
         let outs = cut(&mut u[..at.rows], 1, &ranges).into_iter().zip(cut(&mut v[..at.rows], 1, &ranges));
         let outs = outs.collect();
         let head_layout = Layout::plain(layout.width);
-        let result = self.by_rows(ids.to_vec(), &ranges, outs, |access, scratch, rows, _, (u, v): (&mut [f32], &mut [f32])| {
+        let result = self.by_rows(ids.to_vec(), &ranges, outs, |part, _, (u, v): (&mut [f32], &mut [f32])| {
+            let Part { rows, access, scratch, .. } = part;
             let begin = rows.start;
             let (gathered, staging) = scratch.split_at_mut(block * layout.width);
             for rows in blocks(rows, block) {
@@ -85,40 +89,51 @@ impl Runner<'_> {
             }
         }
         let own = out_ids.iter().chain(&right_ids).chain(&skip_ids).copied().collect();
-        let (head, ranges) = (Layout::plain(width), split_by_edges(graph, at.rows, self.schedule.threads));
-        self.by_rows(own, &ranges, vec![(); ranges.len()], |access, scratch, rows, pool, ()| {
+        let (head, ranges) = (Layout::plain(width), graph.split(at.rows, self.schedule.threads));
+        self.by_rows(own, &ranges, vec![(); ranges.len()], |part, pool, ()| {
+            let Part { rows, mut access, scratch, mut reader } = part;
             let left = left_at.iter().map(|&id| RowsOf { data: pool.panel(id), first: 0, stride: s }).collect::<Vec<_>>();
             let (right_row, rest) = scratch.split_at_mut(width);
             let (out_row, rest) = rest.split_at_mut(width);
             let (other, staging) = rest.split_at_mut(width);
-            for i in rows {
-                if right_ids.is_empty() {
-                    for (k, panel) in left.iter().enumerate() {
-                        let columns = head.columns_of(k, s);
-                        right_row[columns.clone()].copy_from_slice(panel.row(i, 0, columns.len()));
+            reader.windows(rows, &Wanted::for_attention(), |rows, window| {
+                for i in rows {
+                    if right_ids.is_empty() {
+                        for (k, panel) in left.iter().enumerate() {
+                            let columns = head.columns_of(k, s);
+                            right_row[columns.clone()].copy_from_slice(panel.row(i, 0, columns.len()));
+                        }
+                    } else {
+                        access.gather(Numbers::Values, &right_ids, head, s, i..i + 1, right_row, staging)?;
                     }
-                } else {
-                    access.gather(Numbers::Values, &right_ids, head, s, i..i + 1, right_row, staging)?;
+                    let (loops, slope) = (pairs.loops, pairs.slope);
+                    match window {
+                        Window::Rows(graph) => {
+                            dispatch(AttendPair { graph, i, left: &left, right: right_row, attention, loops, slope, out: out_row });
+                        }
+                        Window::Long(row) => {
+                            out_row.fill(0.0);
+                            attend_long(row, Scores::Pairs { left: &left, right: right_row, attention, slope }, loops, &left, out_row)?;
+                        }
+                    }
+                    if pairs.epilogue.accumulate {
+                        access.gather(Numbers::Values, &out_ids, head, s, i..i + 1, other, staging)?;
+                    }
+                    let old = pairs.epilogue.accumulate.then_some(&*other);
+                    bound.before_norm(out_row, i, 0, NO_FACTORS, old);
+                    let mut bound = bound;
+                    if !skip_ids.is_empty() {
+                        access.gather(Numbers::Values, &skip_ids, head, s, i..i + 1, other, staging)?;
+                        bound.skip = Some(RowsOf { data: &*other, first: i, stride: width });
+                    }
+                    bound.after_norm(out_row, i, 0, NO_FACTORS);
+                    if check && !all_finite(out_row) {
+                        return Err(Error::Overflow { layer: at.layer, node: i });
+                    }
+                    access.scatter(&out_ids, head, s, i..i + 1, (out_row, None), staging)?;
                 }
-                let (loops, slope) = (pairs.loops, pairs.slope);
-                dispatch(AttendPair { graph, i, left: &left, right: right_row, attention, loops, slope, out: out_row });
-                if pairs.epilogue.accumulate {
-                    access.gather(Numbers::Values, &out_ids, head, s, i..i + 1, other, staging)?;
-                }
-                let old = pairs.epilogue.accumulate.then_some(&*other);
-                bound.before_norm(out_row, i, 0, NO_FACTORS, old);
-                let mut bound = bound;
-                if !skip_ids.is_empty() {
-                    access.gather(Numbers::Values, &skip_ids, head, s, i..i + 1, other, staging)?;
-                    bound.skip = Some(RowsOf { data: &*other, first: i, stride: width });
-                }
-                bound.after_norm(out_row, i, 0, NO_FACTORS);
-                if check && !all_finite(out_row) {
-                    return Err(Error::Overflow { layer: at.layer, node: i });
-                }
-                access.scatter(&out_ids, head, s, i..i + 1, (out_row, None), staging)?;
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 }

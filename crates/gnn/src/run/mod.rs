@@ -2,6 +2,7 @@
 
 mod attention;
 mod output;
+mod panel_sums;
 mod panels;
 mod parts;
 mod rows;
@@ -19,6 +20,7 @@ use half::f16;
 
 use crate::certificate::{MemoryFacts, certificate};
 use crate::error::Error;
+use crate::graph::Buffers;
 use crate::plan::{LINE, Plan, Tier};
 use crate::pool::Values;
 use crate::spec::Op;
@@ -145,9 +147,10 @@ impl Plan<'_> {
             _ => None,
         };
         let halves = if schedule.store.half && files.is_none() { schedule.slots * self.half_panel() } else { 0 };
-        let mut arena = vec![0.0f32; schedule.arena as usize / 4 - halves / 2];
+        let disk_buffers = schedule.buffers.iter().flat_map(|&sizes| (0..schedule.threads).map(move |_| Buffers::new(sizes))).collect();
+        let mut arena = vec![0.0f32; (schedule.arena - self.disk_buffer_bytes()) as usize / 4 - halves / 2];
         let mut half_arena = vec![f16::ZERO; halves];
-        let mut runner = Runner::new(self, &mut arena, &mut half_arena, files);
+        let mut runner = Runner::new(self, &mut arena, &mut half_arena, disk_buffers, files);
         let total = schedule.recipes.iter().map(|recipe| recipe.steps.len() as u64).sum::<u64>();
         let mut done = 0;
         let mut ids = Vec::new();
@@ -176,13 +179,18 @@ impl Plan<'_> {
         (self.schedule.nodes * self.schedule.slice).next_multiple_of(2 * LINE as usize)
     }
 
+    /// Bytes of all buffers that a graph on disk is read through.
+    fn disk_buffer_bytes(&self) -> u64 {
+        self.schedule.buffers.map_or(0, |sizes| sizes.bytes() * self.schedule.threads as u64)
+    }
+
     fn output_len(&self) -> usize {
         self.output_rows.as_ref().map_or(self.schedule.nodes, Vec::len)
     }
 
     /// What is odd about model and data but no failure; each starts with its name.
     pub fn warnings(&self) -> Vec<String> {
-        if self.graph.weights().is_none() {
+        if !self.graph.store().stats().weighted {
             return Vec::new();
         }
         let ignores = |op: Op| !op.uses_edge_weights() && op != Op::Linear;

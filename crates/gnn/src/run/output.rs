@@ -19,7 +19,7 @@ impl Runner<'_> {
         let (s, block, layout, plan) = (self.s, self.block(), self.schedule.final_layout, self.plan);
         let columns = layout.columns();
         let rows = plan.output_len();
-        let all = 0..plan.graph.rows_after(usize::MAX);
+        let all = 0..plan.graph.store().rows_after(usize::MAX);
         let (mut lent, mut halves) = (Vec::new(), Vec::new());
         let mut own = ids.to_vec();
         own.sort_unstable();

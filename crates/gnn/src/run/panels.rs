@@ -4,16 +4,15 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::parts::{blocks, first_error, split_by_edges};
+use super::panel_sums::{Errors, PanelSums};
+use super::parts::{Part, blocks, first_error, readers};
 use super::runner::{Place, Runner, Sum};
 use crate::error::Error;
+use crate::graph::Wanted;
 use crate::kernels::RowsOf;
-use crate::kernels::aggregate::{Aggregate, AggregateBounded};
-use crate::kernels::attend::Attend;
 use crate::kernels::epilogue::{Bound, OtherErrors};
 use crate::model::Params;
-use crate::pool::{Numbers, Values, cut};
-use crate::simd::dispatch;
+use crate::pool::{Access, Numbers, Values, cut};
 use crate::steps::{Epilogue, Val, VectorSlot};
 
 impl Runner<'_> {
@@ -31,8 +30,11 @@ impl Runner<'_> {
         let params = self.plan.model.params(at.layer);
         let columns = at.recipe.values[frame.0].columns_of(frame.1, s);
         let bound = bind(params, epilogue, columns.clone());
-        let live = columns.len();
-        let ranges = split_by_edges(graph, at.rows, self.schedule.threads);
+        let ranges = graph.split(at.rows, self.schedule.threads);
+        let wanted = match sum {
+            Sum::Edges(operator) => graph.wanted(|weighted, loops| Wanted::for_sums(Some(operator), epilogue, weighted, loops)),
+            Sum::Attention { .. } => Wanted::for_attention(),
+        };
         let id_of = |value: Val| values.of(value)[frame.1];
         let (mix, skip) = (epilogue.mix.map(|(alpha, value)| (alpha, id_of(value))), epilogue.skip.map(id_of));
         let (direct, bounded) = (self.schedule.store.is_direct(), self.schedule.store.bounds);
@@ -49,47 +51,30 @@ impl Runner<'_> {
             [source, target, ..] => (&**source, &**target),
             _ => (&[][..], &[][..]),
         };
-        let run = |rows: Range<usize>, source: RowsOf, bound: Bound, out: &mut [f32]| match sum {
-            Sum::Edges(operator) => dispatch(Aggregate {
-                graph,
-                rows,
-                source,
-                live,
-                operator: *operator,
-                one_plus_eps: params.one_plus_eps,
-                epilogue,
-                bound,
-                out,
-            }),
-            Sum::Attention { loops, slope } => dispatch(Attend {
-                graph,
-                rows,
-                source,
-                live,
-                source_scores: scores.0,
-                target_scores: scores.1,
-                loops,
-                slope,
-                epilogue,
-                bound,
-                out,
-            }),
-        };
+        let sums = PanelSums { sum, one_plus_eps: params.one_plus_eps, epilogue, live: columns.len(), scores };
         let checked = |bad: Option<usize>| if check { overflow(at.layer, bad) } else { Ok(()) };
         let result = if direct {
             let out = self.pool.lend(place.1);
             let of = |id: usize| RowsOf { data: self.pool.panel(id), first: 0, stride: s };
             let source = of(place.0);
             let bound = Bound { mix: mix.map(|(alpha, id)| (alpha, of(id))), skip: skip.map(of), ..bound };
-            let parts = cut(&mut out[..at.rows * s], s, &ranges);
-            let work = parts.into_par_iter().zip(ranges).map(|(out, rows)| checked(run(rows, source, bound, out))).collect();
+            let parts = cut(&mut out[..at.rows * s], s, &ranges).into_iter().zip(&ranges);
+            let parts = parts.zip(readers(graph, &mut self.disk_buffers, ranges.len())).collect::<Vec<_>>();
+            let work = parts.into_par_iter().map(|((out, part), mut reader)| {
+                reader.windows(part.clone(), &wanted, |rows, window| {
+                    let out = &mut out[(rows.start - part.start) * s..(rows.end - part.start) * s];
+                    checked(sums.run(window, rows, source, bound, out, None)?)
+                })
+            });
+            let work = work.collect();
             self.pool.take_back(place.1, out);
             first_error(work)
         } else {
             let block = self.block();
             let others = mix.map(|(_, id)| id).into_iter().chain(skip);
             let own = others.chain([place.1]).collect();
-            self.by_rows(own, &ranges, vec![(); ranges.len()], |access, scratch, rows, pool, ()| {
+            self.by_rows(own, &ranges, vec![(); ranges.len()], |part, pool, ()| {
+                let Part { rows, mut access, scratch, mut reader } = part;
                 let of = |id: usize| RowsOf { data: pool.panel(id), first: 0, stride: s };
                 let source = of(0);
                 let mut rest = scratch;
@@ -100,50 +85,37 @@ impl Runner<'_> {
                 };
                 let [out_rows, mix_rows, skip_rows] = [true, mix.is_some(), skip.is_some()].map(&mut take);
                 let [out_errors, mix_errors, skip_errors] = [bounded, bounded && mix.is_some(), bounded && skip.is_some()].map(&mut take);
-                for rows in blocks(rows, block) {
-                    let (count, first) = (rows.len() * s, rows.start);
-                    let (mut bound, mut others) = (bound, OtherErrors::default());
-                    if let Some((alpha, id)) = mix {
-                        access.read(Numbers::Values, id, s, rows.clone(), &mut mix_rows[..count])?;
-                        bound.mix = Some((alpha, RowsOf { data: &mix_rows[..count], first, stride: s }));
-                        if bounded {
-                            access.read(Numbers::Errors, id, s, rows.clone(), &mut mix_errors[..count])?;
-                            others.mix = Some(RowsOf { data: &mix_errors[..count], first, stride: s });
+                // What else a block of rows needs, with its bounds.
+                let other = |access: &Access, id: usize, rows: &Range<usize>, data: &mut [f32], errors: &mut [f32]| {
+                    access.read(Numbers::Values, id, s, rows.clone(), data)?;
+                    if bounded { access.read(Numbers::Errors, id, s, rows.clone(), errors) } else { Ok(()) }
+                };
+                reader.windows(rows, &wanted, |rows, window| {
+                    for rows in blocks(rows, block) {
+                        let (count, first) = (rows.len() * s, rows.start);
+                        let with_errors = if bounded { count } else { 0 };
+                        let rows_of = |data| RowsOf { data, first, stride: s };
+                        let (mut bound, mut others) = (bound, OtherErrors::default());
+                        if let Some((alpha, id)) = mix {
+                            let (data, errors) = (&mut mix_rows[..count], &mut mix_errors[..with_errors]);
+                            other(&access, id, &rows, data, errors)?;
+                            (bound.mix, others.mix) = (Some((alpha, rows_of(data))), bounded.then_some(rows_of(errors)));
                         }
-                    }
-                    if let Some(id) = skip {
-                        access.read(Numbers::Values, id, s, rows.clone(), &mut skip_rows[..count])?;
-                        bound.skip = Some(RowsOf { data: &skip_rows[..count], first, stride: s });
-                        if bounded {
-                            access.read(Numbers::Errors, id, s, rows.clone(), &mut skip_errors[..count])?;
-                            others.skip = Some(RowsOf { data: &skip_errors[..count], first, stride: s });
+                        if let Some(id) = skip {
+                            let (data, errors) = (&mut skip_rows[..count], &mut skip_errors[..with_errors]);
+                            other(&access, id, &rows, data, errors)?;
+                            (bound.skip, others.skip) = (Some(rows_of(data)), bounded.then_some(rows_of(errors)));
                         }
+                        let (out, out_errors) = (&mut out_rows[..count], &mut out_errors[..with_errors]);
+                        if epilogue.accumulate {
+                            other(&access, place.1, &rows, out, out_errors)?;
+                        }
+                        let errors = bounded.then(|| Errors { source: of(errors_at), others, out: out_errors });
+                        checked(sums.run(window, rows.clone(), source, bound, out, errors)?)?;
+                        access.write(place.1, s, rows, out, bounded.then_some(out_errors))?;
                     }
-                    let out = &mut out_rows[..count];
-                    if epilogue.accumulate {
-                        access.read(Numbers::Values, place.1, s, rows.clone(), out)?;
-                    }
-                    let Sum::Edges(operator) = sum else {
-                        checked(run(rows.clone(), source, bound, out))?;
-                        access.write(place.1, s, rows, out, None)?;
-                        continue;
-                    };
-                    if !bounded {
-                        checked(run(rows.clone(), source, bound, out))?;
-                        access.write(place.1, s, rows, out, None)?;
-                        continue;
-                    }
-                    let out_errors = &mut out_errors[..count];
-                    if epilogue.accumulate {
-                        access.read(Numbers::Errors, place.1, s, rows.clone(), out_errors)?;
-                    }
-                    let (operator, one_plus_eps) = (*operator, params.one_plus_eps);
-                    let values = Aggregate { graph, rows: rows.clone(), source, live, operator, one_plus_eps, epilogue, bound, out };
-                    let source_errors = of(errors_at);
-                    checked(dispatch(AggregateBounded { values, source_errors, others, out_errors }))?;
-                    access.write(place.1, s, rows, &out_rows[..count], Some(out_errors))?;
-                }
-                Ok(())
+                    Ok(())
+                })
             })
         };
         self.vectors = vectors;

@@ -6,31 +6,12 @@ use rayon::prelude::*;
 
 use super::runner::Runner;
 use crate::error::Error;
-use crate::graph::Graph;
+use crate::graph::{Buffers, GraphStore, Reader};
 use crate::pool::{Access, Numbers, Pool, cut};
 
 /// The first error of parts in order.
 pub(super) fn first_error(results: Vec<Result<(), Error>>) -> Result<(), Error> {
     results.into_iter().collect()
-}
-
-/// Splits rows into parts of about equally many rows and edges.
-pub(super) fn split_by_edges(graph: &Graph, rows: usize, parts: usize) -> Vec<Range<usize>> {
-    let indptr = graph.indptr();
-    let weight = |i: usize| indptr[i] + 2 * i as u64;
-    let total = weight(rows);
-    let mut bounds = vec![0];
-    for part in 1..parts {
-        let goal = total / parts as u64 * part as u64;
-        let (mut low, mut high) = (bounds[part - 1], rows);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if weight(middle) < goal { low = middle + 1 } else { high = middle }
-        }
-        bounds.push(low);
-    }
-    bounds.push(rows);
-    bounds.windows(2).map(|pair| pair[0]..pair[1]).collect()
 }
 
 /// Splits rows into parts of about equally many.
@@ -44,15 +25,31 @@ pub(super) fn blocks(rows: Range<usize>, block: usize) -> impl Iterator<Item = R
     rows.step_by(block).map(move |first| first..(first + block).min(end))
 }
 
+/// One part of the rows, and what it works with.
+pub(super) struct Part<'p> {
+    pub(super) rows: Range<usize>,
+    /// Panels, by blocks.
+    pub(super) access: Access<'p>,
+    pub(super) scratch: &'p mut [f32],
+    /// The edges.
+    pub(super) reader: Reader<'p>,
+}
+
+/// What each part reads edges by.
+pub(super) fn readers<'r>(graph: GraphStore<'r>, buffers: &'r mut [Buffers], parts: usize) -> Vec<Reader<'r>> {
+    let mut buffers = buffers.iter_mut();
+    (0..parts).map(|_| Reader::new(graph, buffers.next())).collect()
+}
+
 impl Runner<'_> {
-    /// Runs `work` on each part of the rows: with access to `own` panels by blocks, the part's scratch, and its own of `extras`. What is in
+    /// Runs `work` on each part of the rows: with access to `own` panels by blocks, and its own of `extras`. What is in
     /// memory and not lent to the parts may be read at random through the pool.
     pub(super) fn by_rows<X: Send>(
         &mut self,
         mut own: Vec<usize>,
         ranges: &[Range<usize>],
         extras: Vec<X>,
-        work: impl Fn(&mut Access, &mut [f32], Range<usize>, &Pool, X) -> Result<(), Error> + Sync,
+        work: impl Fn(Part, &Pool, X) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         own.sort_unstable();
         own.dedup();
@@ -69,8 +66,10 @@ impl Runner<'_> {
             }
         };
         let pool = &self.pool;
-        let tasks = self.scratch.par_iter_mut().zip(parts).zip(extras).zip(ranges.to_vec());
-        let results = tasks.map(|(((scratch, mut access), extra), rows)| work(&mut access, scratch, rows, pool, extra)).collect();
+        let readers = readers(self.graph, &mut self.disk_buffers, ranges.len());
+        let parts = self.scratch.iter_mut().zip(parts).zip(readers).zip(ranges.to_vec());
+        let parts = parts.map(|(((scratch, access), reader), rows)| Part { rows, access, scratch, reader }).collect::<Vec<_>>();
+        let results = parts.into_par_iter().zip(extras).map(|(part, extra)| work(part, pool, extra)).collect();
         for (id, panel) in lent {
             self.pool.take_back(id, panel);
         }
@@ -89,7 +88,7 @@ impl Runner<'_> {
         let (s, ranges) = (self.s, even(rows, self.schedule.threads));
         let panel = self.pool.lend(buffer);
         let parts = cut(&mut panel[..rows * s], s, &ranges);
-        let result = self.by_rows(vec![id], &ranges, parts, |access, _, rows, _, part| access.read(what, id, s, rows, part));
+        let result = self.by_rows(vec![id], &ranges, parts, |Part { rows, access, .. }, _, part| access.read(what, id, s, rows, part));
         self.pool.take_back(buffer, panel);
         result
     }

@@ -7,15 +7,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use certus_contract::InputError;
 
 use super::panels::bind;
-use super::parts::{blocks, even, split_by_edges};
+use super::parts::{Part, blocks, even};
 use super::runner::{Place, Runner};
-use super::sums::{aggregate_dense_row, neighbour_count, sum_rows};
+use super::sums::RowSums;
 use super::terms::{Input, bound_rows, inner_width, map_rows};
 use crate::cost;
 use crate::error::Error;
 use crate::features::FeatureData;
-use crate::graph::Graph;
-use crate::kernels::aggregate::{aggregate_sparse_row, factors};
+use crate::graph::{Incoming, Wanted};
+use crate::kernels::aggregate::factors;
 use crate::kernels::epilogue::{Bound, OtherErrors, l2_normalise, standardise};
 use crate::kernels::{RowsOf, all_finite};
 use crate::model::Params;
@@ -49,12 +49,14 @@ impl Runner<'_> {
         own.retain(|id| !shared_ids.contains(id));
         let over_edges = outs.iter().any(|out| out.terms.iter().any(|term| term.over_edges.is_some()));
         let threads = self.schedule.threads;
-        let ranges = if over_edges { split_by_edges(graph, at.rows, threads) } else { even(at.rows, threads) };
+        let ranges = if over_edges { graph.split(at.rows, threads) } else { even(at.rows, threads) };
+        let wanted = graph.wanted(|weighted, loops| Wanted::for_rows(outs, weighted, loops));
         let feature_row = |i: usize| plan.feature_rows.as_ref().map_or(i, |rows| rows[i] as usize);
         let features_read = AtomicU64::new(0);
         let bounded = self.schedule.store.bounds;
-        let result = self.by_rows(own, &ranges, vec![(); ranges.len()], |access, scratch, rows, pool, ()| {
-            let mut rest = &mut *scratch;
+        let result = self.by_rows(own, &ranges, vec![(); ranges.len()], |part, pool, ()| {
+            let Part { rows, mut access, scratch, mut reader } = part;
+            let mut rest = scratch;
             let mut take = |numbers: usize| {
                 let (taken, left) = std::mem::take(&mut rest).split_at_mut(block * numbers);
                 rest = left;
@@ -66,149 +68,137 @@ impl Runner<'_> {
             let values_only = |source: From| if bounded && source != From::Features { cost::gathered(source, layouts, stats) } else { 0 };
             let mut gathered_errors = sources.iter().map(|&source| take(values_only(source))).collect::<Vec<_>>();
             let mut result_errors = outs.iter().map(|out| take(if bounded { layouts[out.out].columns() } else { 0 })).collect::<Vec<_>>();
-            for rows in blocks(rows, block) {
-                let count = rows.len();
-                for (&source, errors) in sources.iter().zip(&mut gathered_errors) {
-                    if let (true, From::Value(value)) = (bounded, source) {
-                        let layout = layouts[value];
-                        let errors = &mut errors[..count * layout.columns()];
-                        access.gather(Numbers::Errors, values.of(value), layout, s, rows.clone(), errors, rest)?;
-                    }
-                }
-                for (&source, gathered) in sources.iter().zip(&mut gathered) {
-                    match (source, &plan.features.0) {
-                        (From::Value(value), _) => {
+            reader.windows(rows, &wanted, |rows, window| {
+                for rows in blocks(rows, block) {
+                    let count = rows.len();
+                    for (&source, errors) in sources.iter().zip(&mut gathered_errors) {
+                        if let (true, From::Value(value)) = (bounded, source) {
                             let layout = layouts[value];
-                            let gathered = &mut gathered[..count * layout.columns()];
-                            if shared.contains(&value) {
-                                for (k, &id) in values.of(value).iter().enumerate() {
-                                    let (columns, panel) = (layout.columns_of(k, s), pool.panel(id));
-                                    for (i, out) in rows.clone().zip(gathered.chunks_exact_mut(layout.columns())) {
-                                        out[columns.clone()].copy_from_slice(&panel[i * s..i * s + columns.len()]);
-                                    }
-                                }
-                            } else {
-                                access.gather(Numbers::Values, values.of(value), layout, s, rows.clone(), gathered, rest)?;
-                            }
+                            let errors = &mut errors[..count * layout.columns()];
+                            access.gather(Numbers::Errors, values.of(value), layout, s, rows.clone(), errors, rest)?;
                         }
-                        (From::Features, FeatureData::Streamed(file)) => {
-                            let gathered = &mut gathered[..count * stats.columns()];
-                            features_read.fetch_add(read_features(plan, file, rows.clone(), gathered)?, Relaxed);
-                        }
-                        (From::Features, _) => {}
                     }
-                }
-                for ((out, result), errors) in outs.iter().zip(&mut results).zip(&mut result_errors) {
-                    let width = layouts[out.out].columns();
-                    let result = &mut result[..count * width];
-                    if bounded {
-                        let errors = &mut errors[..count * width];
-                        errors.fill(0.0);
-                        let terms = out.terms.iter().filter_map(|term| {
-                            let From::Value(value) = term.from else { return None };
-                            let place = sources.iter().position(|&source| source == term.from)?;
-                            let size = count * layouts[value].columns();
-                            Some((term, &gathered[place][..size], &gathered_errors[place][..size], layouts[value].columns()))
-                        });
-                        bound_rows(params, terms, inner_width(out, layouts, stats), errors, width, rest);
-                    }
-                    for (t, term) in out.terms.iter().enumerate() {
-                        let from_scratch = sources.iter().position(|&source| source == term.from && term.over_edges.is_none());
-                        let summed = &mut rest[..];
-                        let input = match (term.from, term.over_edges, &plan.features.0) {
-                            (From::Value(value), Some((operator, mean)), _) => {
-                                let panels = values.of(value).iter().map(|&id| pool.panel(id));
+                    for (&source, gathered) in sources.iter().zip(&mut gathered) {
+                        match (source, &plan.features.0) {
+                            (From::Value(value), _) => {
                                 let layout = layouts[value];
-                                for (k, panel) in panels.enumerate() {
-                                    let source = RowsOf { data: panel, first: 0, stride: s };
-                                    sum_rows(
-                                        graph,
-                                        rows.clone(),
-                                        source,
-                                        layout.columns_of(k, s),
-                                        layout.columns(),
-                                        operator,
-                                        mean,
-                                        summed,
-                                    );
-                                }
-                                Input::Dense(&*summed, layout.columns())
-                            }
-                            (From::Features, Some((operator, mean)), FeatureData::Dense(array)) if plan.feature_rows.is_none() => {
-                                let width = array.cols();
-                                let source = RowsOf { data: array.as_slice(), first: 0, stride: width };
-                                sum_rows(graph, rows.clone(), source, 0..width, width, operator, mean, summed);
-                                Input::Dense(&*summed, width)
-                            }
-                            (From::Features, Some((operator, mean)), features) => {
-                                let width = stats.columns();
-                                for (i, sum) in rows.clone().zip(summed.chunks_exact_mut(width)) {
-                                    let count = if mean { neighbour_count(graph, i) } else { None };
-                                    match features {
-                                        FeatureData::Sparse(csr) => aggregate_sparse_row(graph, i, csr, feature_row, &operator, count, sum),
-                                        FeatureData::Dense(array) => {
-                                            aggregate_dense_row(graph, i, array, feature_row, &operator, count, sum)
+                                let gathered = &mut gathered[..count * layout.columns()];
+                                if shared.contains(&value) {
+                                    for (k, &id) in values.of(value).iter().enumerate() {
+                                        let (columns, panel) = (layout.columns_of(k, s), pool.panel(id));
+                                        for (i, out) in rows.clone().zip(gathered.chunks_exact_mut(layout.columns())) {
+                                            out[columns.clone()].copy_from_slice(&panel[i * s..i * s + columns.len()]);
                                         }
+                                    }
+                                } else {
+                                    access.gather(Numbers::Values, values.of(value), layout, s, rows.clone(), gathered, rest)?;
+                                }
+                            }
+                            (From::Features, FeatureData::Streamed(file)) => {
+                                let gathered = &mut gathered[..count * stats.columns()];
+                                features_read.fetch_add(read_features(plan, file, rows.clone(), gathered)?, Relaxed);
+                            }
+                            (From::Features, _) => {}
+                        }
+                    }
+                    for ((out, result), errors) in outs.iter().zip(&mut results).zip(&mut result_errors) {
+                        let width = layouts[out.out].columns();
+                        let result = &mut result[..count * width];
+                        if bounded {
+                            let errors = &mut errors[..count * width];
+                            errors.fill(0.0);
+                            let terms = out.terms.iter().filter_map(|term| {
+                                let From::Value(value) = term.from else { return None };
+                                let place = sources.iter().position(|&source| source == term.from)?;
+                                let size = count * layouts[value].columns();
+                                Some((term, &gathered[place][..size], &gathered_errors[place][..size], layouts[value].columns()))
+                            });
+                            bound_rows(params, terms, inner_width(out, layouts, stats), errors, width, rest);
+                        }
+                        for (t, term) in out.terms.iter().enumerate() {
+                            let from_scratch = sources.iter().position(|&source| source == term.from && term.over_edges.is_none());
+                            let summed = &mut rest[..];
+                            let input = match (term.from, term.over_edges, &plan.features.0) {
+                                (From::Value(value), Some((operator, mean)), _) => {
+                                    let of = |&id: &usize| RowsOf { data: pool.panel(id), first: 0, stride: s };
+                                    let panels = values.of(value).iter().map(of).collect::<Vec<_>>();
+                                    let (layout, width) = (layouts[value], layouts[value].columns());
+                                    let sums = RowSums { operator, mean, width };
+                                    sums.of_panels(window, rows.clone(), &panels, |k| layout.columns_of(k, s), summed)?;
+                                    Input::Dense(&*summed, width)
+                                }
+                                (From::Features, Some((operator, mean)), features) => {
+                                    let width = stats.columns();
+                                    let (sums, rows) = (RowSums { operator, mean, width }, rows.clone());
+                                    match features {
+                                        FeatureData::Sparse(csr) => sums.of_sparse(window, rows, csr, feature_row, summed)?,
+                                        FeatureData::Dense(array) if plan.feature_rows.is_none() => {
+                                            let source = RowsOf { data: array.as_slice(), first: 0, stride: width };
+                                            sums.of_panels(window, rows, &[source], |_| 0..width, summed)?;
+                                        }
+                                        FeatureData::Dense(array) => sums.of_dense(window, rows, array, feature_row, summed)?,
                                         FeatureData::Streamed(_) => {
                                             unreachable!("streamed features are copied before they are read at random")
                                         }
                                     }
+                                    Input::Dense(&*summed, width)
                                 }
-                                Input::Dense(&*summed, width)
-                            }
-                            (From::Value(value), None, _) => {
-                                let width = layouts[value].columns();
-                                Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * width], width)
-                            }
-                            (From::Features, None, FeatureData::Streamed(_)) => {
-                                Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * stats.columns()], stats.columns())
-                            }
-                            (From::Features, None, FeatureData::Dense(array)) => match &plan.feature_rows {
-                                None => Input::Dense(&array.as_slice()[rows.start * array.cols()..rows.end * array.cols()], array.cols()),
-                                Some(_) => Input::RowsByIndex(array),
-                            },
-                            (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),
-                        };
-                        map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
-                    }
-                    let skip = out.epilogue.skip.map(|value| {
-                        let place = sources.iter().position(|&source| source == From::Value(value)).unwrap_or(0);
-                        let columns = layouts[value].columns();
-                        RowsOf { data: &gathered[place][..count * columns], first: rows.start, stride: columns }
-                    });
-                    // Part of a matrix's columns goes with that part of the vectors.
-                    let begin = out.terms[0].matrix.as_ref().map_or(0, |matrix| matrix.columns.start);
-                    let bound = Bound { skip, ..bind(params, &out.epilogue, begin..begin + width) };
-                    if bounded {
+                                (From::Value(value), None, _) => {
+                                    let width = layouts[value].columns();
+                                    Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * width], width)
+                                }
+                                (From::Features, None, FeatureData::Streamed(_)) => {
+                                    Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * stats.columns()], stats.columns())
+                                }
+                                (From::Features, None, FeatureData::Dense(array)) => match &plan.feature_rows {
+                                    None => {
+                                        Input::Dense(&array.as_slice()[rows.start * array.cols()..rows.end * array.cols()], array.cols())
+                                    }
+                                    Some(_) => Input::RowsByIndex(array),
+                                },
+                                (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),
+                            };
+                            map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
+                        }
                         let skip = out.epilogue.skip.map(|value| {
                             let place = sources.iter().position(|&source| source == From::Value(value)).unwrap_or(0);
                             let columns = layouts[value].columns();
-                            RowsOf { data: &gathered_errors[place][..count * columns], first: rows.start, stride: columns }
+                            RowsOf { data: &gathered[place][..count * columns], first: rows.start, stride: columns }
                         });
-                        let others = OtherErrors { mix: None, skip };
-                        let errors = &mut errors[..count * width];
-                        let none = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
-                        let both = result.chunks_exact_mut(width).zip(errors.chunks_exact_mut(width));
-                        for (i, (row, errors)) in rows.clone().zip(both) {
-                            let (_, factors) = factors(graph, i, &none, params.one_plus_eps, &out.epilogue);
-                            bound.apply_bounded(row, errors, i, 0, factors, None, others);
+                        // Part of a matrix's columns goes with that part of the vectors.
+                        let begin = out.terms[0].matrix.as_ref().map_or(0, |matrix| matrix.columns.start);
+                        let bound = Bound { skip, ..bind(params, &out.epilogue, begin..begin + width) };
+                        if bounded {
+                            let skip = out.epilogue.skip.map(|value| {
+                                let place = sources.iter().position(|&source| source == From::Value(value)).unwrap_or(0);
+                                let columns = layouts[value].columns();
+                                RowsOf { data: &gathered_errors[place][..count * columns], first: rows.start, stride: columns }
+                            });
+                            let others = OtherErrors { mix: None, skip };
+                            let errors = &mut errors[..count * width];
+                            let none = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
+                            let both = result.chunks_exact_mut(width).zip(errors.chunks_exact_mut(width));
+                            for (i, (row, errors)) in rows.clone().zip(both) {
+                                let (_, factors) = factors(window, i, &none, params.one_plus_eps, &out.epilogue);
+                                bound.apply_bounded(row, errors, i, 0, factors, None, others);
+                            }
+                        } else {
+                            finish_rows(window, params, &out.epilogue, &bound, rows.clone(), result, width);
                         }
-                    } else {
-                        finish_rows(graph, params, &out.epilogue, &bound, rows.clone(), result, width);
+                        if plan.check_finite
+                            && let Some(k) = result.chunks_exact(width).position(|row| !all_finite(row))
+                        {
+                            return Err(Error::Overflow { layer: at.layer, node: rows.start + k });
+                        }
                     }
-                    if plan.check_finite
-                        && let Some(k) = result.chunks_exact(width).position(|row| !all_finite(row))
-                    {
-                        return Err(Error::Overflow { layer: at.layer, node: rows.start + k });
+                    for ((out, result), errors) in outs.iter().zip(&results).zip(&result_errors) {
+                        let (layout, size) = (layouts[out.out], count * layouts[out.out].columns());
+                        let errors = bounded.then(|| &errors[..size]);
+                        access.scatter(values.of(out.out), layout, s, rows.clone(), (&result[..size], errors), rest)?;
                     }
                 }
-                for ((out, result), errors) in outs.iter().zip(&results).zip(&result_errors) {
-                    let (layout, size) = (layouts[out.out], count * layouts[out.out].columns());
-                    let errors = bounded.then(|| &errors[..size]);
-                    access.scatter(values.of(out.out), layout, s, rows.clone(), (&result[..size], errors), rest)?;
-                }
-            }
-            Ok(())
+                Ok(())
+            })
         });
         self.feature_bytes += features_read.into_inner();
         result
@@ -216,7 +206,15 @@ impl Runner<'_> {
 }
 
 /// The epilogue of whole rows.
-fn finish_rows(graph: &Graph, params: &Params, epilogue: &Epilogue, bound: &Bound, rows: Range<usize>, out: &mut [f32], width: usize) {
+fn finish_rows(
+    graph: &impl Incoming,
+    params: &Params,
+    epilogue: &Epilogue,
+    bound: &Bound,
+    rows: Range<usize>,
+    out: &mut [f32],
+    width: usize,
+) {
     let none = Operator { no_edges: true, ..Operator::of(Reduce::Sum) };
     for (i, row) in rows.zip(out.chunks_exact_mut(width)) {
         let (_, factors) = factors(graph, i, &none, params.one_plus_eps, epilogue);

@@ -6,7 +6,7 @@ use super::attention::Pairs;
 use crate::certificate::{ErrorFacts, MemoryFacts};
 use crate::cost::Store;
 use crate::error::Error;
-use crate::graph::Graph;
+use crate::graph::{Buffers, GraphStore};
 use crate::plan::{LINE, Plan, Schedule};
 use crate::pool::{HalfPanel, Pool, Values};
 use crate::spec::Reduce;
@@ -17,7 +17,9 @@ use crate::storage::PanelFile;
 pub(super) struct Runner<'a> {
     pub(super) schedule: &'a Schedule,
     pub(super) plan: &'a Plan<'a>,
-    pub(super) graph: &'a Graph,
+    pub(super) graph: GraphStore<'a>,
+    /// Of a graph on disk, one a part of the rows.
+    pub(super) disk_buffers: Vec<Buffers>,
     pub(super) s: usize,
     pub(super) pool: Pool<'a>,
     /// One piece a part of the rows.
@@ -38,7 +40,13 @@ pub(super) struct Files {
     pub(super) errors: Option<PanelFile>,
 }
 impl<'a> Runner<'a> {
-    pub(super) fn new(plan: &'a Plan<'a>, arena: &'a mut [f32], half_arena: &'a mut [f16], files: Option<Files>) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan<'a>,
+        arena: &'a mut [f32],
+        half_arena: &'a mut [f16],
+        disk_buffers: Vec<Buffers>,
+        files: Option<Files>,
+    ) -> Self {
         let schedule = &plan.schedule;
         let n = schedule.nodes as u64;
         let lines = |numbers: u64| numbers.next_multiple_of(LINE) as usize;
@@ -53,15 +61,16 @@ impl<'a> Runner<'a> {
         let block = schedule.row_block.min(schedule.nodes.max(1));
         let scratch = (0..schedule.threads).map(|_| take(lines((block * schedule.scratch) as u64))).collect::<Vec<_>>();
         let vectors = (0..schedule.vectors).map(|_| take(lines(n))).collect::<Vec<_>>();
-        let fixed = 4 * (LINE as usize + scratch.iter().chain(&vectors).map(|piece| piece.len()).sum::<usize>()) as u64;
+        let fixed =
+            plan.disk_buffer_bytes() + 4 * (LINE as usize + scratch.iter().chain(&vectors).map(|piece| piece.len()).sum::<usize>()) as u64;
         let panel = lines(n * schedule.slice as u64);
         let panels = (0..schedule.panels).map(|_| take(panel)).collect();
         let halves = half_arena.chunks_exact_mut(plan.half_panel().max(1));
         let halves = halves.map(|values| HalfPanel { values, errors: schedule.store.bounds.then(|| take(panel)) }).collect();
         let ids = if schedule.store.is_direct() { schedule.panels } else { schedule.slots };
         let error_bound = schedule.store.bounds.then_some(ErrorFacts { largest: 0.0, certified: 0 });
-        let (graph, s, pool) = (&*plan.graph, schedule.slice, Pool::new(panels, halves, ids));
-        Runner { schedule, plan, graph, s, pool, scratch, vectors, files, feature_bytes: 0, fixed, error_bound }
+        let (graph, s, pool) = (plan.graph.store(), schedule.slice, Pool::new(panels, halves, ids));
+        Runner { schedule, plan, graph, disk_buffers, s, pool, scratch, vectors, files, feature_bytes: 0, fixed, error_bound }
     }
 
     pub(super) fn facts(&self) -> MemoryFacts {
@@ -83,7 +92,7 @@ impl<'a> Runner<'a> {
             overhead: schedule.overhead,
             lower_bound: schedule.lower_bound,
             resident: schedule.resident,
-            bytes_read: spill_read + self.feature_bytes,
+            bytes_read: spill_read + self.feature_bytes + self.disk_buffers.iter().map(|buffers| buffers.read).sum::<u64>(),
             bytes_written: spill_written,
             predicted_bytes_read: schedule.bytes_read,
             predicted_bytes_written: schedule.bytes_written,
