@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::features::FeatureStats;
-use crate::graph::GraphStats;
+use crate::graph::{BufferSizes, DiskGraph, GraphStats, Wanted};
 use crate::spec::Reduce;
 use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Propagate, Recipe, Step, Val};
 
@@ -62,11 +62,23 @@ impl MachineModel {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes<'a> {
     pub(crate) graph: GraphStats,
+    /// Of a graph on disk, with the buffers of each part.
+    pub(crate) disk: Option<(DiskGraph, BufferSizes)>,
     pub(crate) features: FeatureStats,
     pub(crate) machine: &'a MachineModel,
     pub(crate) threads: usize,
     pub(crate) s: usize,
     pub(crate) store: Store,
+}
+
+impl Sizes<'_> {
+    /// Bytes of a graph on disk that one pass over some rows reads. `wanted`: by whether edges have weights, and whether some are loops.
+    fn pass(&self, rows: u64, wanted: impl Fn(bool, bool) -> Wanted) -> u64 {
+        self.disk.map_or(0, |(graph, buffers)| {
+            let wanted = wanted(self.graph.weighted, graph.has_loops);
+            graph.pass(&wanted, rows, self.threads as u64, &buffers)
+        })
+    }
 }
 
 /// How values are stored between steps.
@@ -148,8 +160,8 @@ pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, rows_after: &dyn Fn(usize) ->
         total.vectors = total.vectors.max(work.vectors);
         total.flops += work.flops;
         total.seconds += work.seconds;
-        total.read = total.read.saturating_add(work.feature_bytes);
-        total.seconds += work.feature_bytes as f64 / sizes.machine.disk;
+        total.read = total.read.saturating_add(work.feature_bytes).saturating_add(work.graph_bytes);
+        total.seconds += (work.feature_bytes as f64 + work.graph_bytes as f64) / sizes.machine.disk;
         let row = sizes.store.bytes() * s;
         let (read, written) = (work.panel_rows_read.saturating_mul(row), work.panel_rows_written.saturating_mul(row));
         if sizes.store.spill {
@@ -230,6 +242,7 @@ struct Work {
     panel_rows_read: u64,
     panel_rows_written: u64,
     feature_bytes: u64,
+    graph_bytes: u64,
     /// Panels of sources in memory, where values are on disk.
     loaded: u64,
     vectors: u64,
@@ -288,6 +301,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                     _ => {}
                 }
             }
+            work.graph_bytes = sizes.pass(rows, |weighted, loops| Wanted::for_rows(outs, weighted, loops));
             let mut bounded = 0;
             for out in outs {
                 let columns = recipe.values[out.out].columns();
@@ -329,6 +343,8 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
         }
         Kind::Panels { panels: range, operator, epilogue, .. } => {
             let count = range.len() as u64;
+            let pass = sizes.pass(rows, |weighted, loops| Wanted::for_sums(Some(operator), epilogue, weighted, loops));
+            work.graph_bytes = pass.saturating_mul(count);
             let accumulated = u64::from(epilogue.accumulate);
             work.loaded = 1;
             work.panel_rows_read = count.saturating_mul(from + rows * (accumulated + others(epilogue).count() as u64));
@@ -352,6 +368,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
         }
         Kind::Attend { z, epilogue, .. } => {
             let each = (recipe.values[*z].width as u64).div_ceil(s);
+            work.graph_bytes = sizes.pass(rows, |_, _| Wanted::for_attention()).saturating_mul(each);
             let accumulated = u64::from(epilogue.accumulate);
             work.loaded = 1;
             work.vectors = 2;
@@ -364,6 +381,7 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
         }
         Kind::AttendPairs { left, right, epilogue, .. } => {
             let each = panels(*left);
+            work.graph_bytes = sizes.pass(rows, |_, _| Wanted::for_attention());
             let accumulated = u64::from(epilogue.accumulate);
             let width = recipe.values[*left].width as u64;
             work.loaded = each;
@@ -398,6 +416,7 @@ fn propagated(chain: &Propagate, recipe: &Recipe, sizes: &Sizes, rows: &dyn Fn(u
     let mut add = |work: Work, times: u64| {
         total.panel_rows_read = total.panel_rows_read.saturating_add(work.panel_rows_read.saturating_mul(times));
         total.panel_rows_written = total.panel_rows_written.saturating_add(work.panel_rows_written.saturating_mul(times));
+        total.graph_bytes = total.graph_bytes.saturating_add(work.graph_bytes.saturating_mul(times));
         total.loaded = total.loaded.max(work.loaded);
         total.scratch = total.scratch.max(work.scratch);
         total.flops += work.flops * times as f64;

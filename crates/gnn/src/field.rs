@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use certus_contract::InputError;
 
 use crate::error::Error;
-use crate::graph::{Graph, Whole};
+use crate::graph::{Graph, GraphStore, Whole};
 use crate::recipes::{hops, normalisation};
 use crate::spec::ModelSpec;
 
@@ -28,7 +28,7 @@ impl Field {
         self.graph.whole_bytes() + 4 * (self.wanted.len() + self.nodes.len() * (1 + BYTES_OF_PLACE / 4)) as u64
     }
 
-    pub(crate) fn of(graph: &Graph, spec: &ModelSpec, wanted: &[u32]) -> Result<Self, Error> {
+    pub(crate) fn of(graph: GraphStore, spec: &ModelSpec, wanted: &[u32]) -> Result<Self, Error> {
         let n = graph.nodes();
         if let Some((k, &node)) = wanted.iter().enumerate().find(|&(_, &node)| node as usize >= n) {
             return Err(InputError::parameter(format!("nodes[{k}]"), node, format!("below {n} (the nodes of the graph)")).into());
@@ -45,15 +45,16 @@ impl Field {
         // Complete rows after so many aggregations, counted from the last.
         let mut complete = vec![nodes.len()];
         let (mut indptr, mut indices) = (vec![0u64], Vec::new());
-        let mut weights = graph.weights().map(|_| Vec::new());
+        let mut weights = graph.stats().weighted.then(Vec::new);
+        let (mut sources, mut row_weights) = (Vec::new(), Vec::new());
         for _ in 0..steps {
             for k in indptr.len() - 1..nodes.len() {
-                let i = nodes[k] as usize;
-                for &j in graph.sources(i) {
+                graph.row_into(nodes[k] as usize, &mut sources, &mut row_weights)?;
+                for &j in &sources {
                     indices.push(place(j, &mut nodes));
                 }
-                if let (Some(weights), Some(row)) = (&mut weights, graph.weights_into(i)) {
-                    weights.extend_from_slice(row);
+                if let Some(weights) = &mut weights {
+                    weights.extend_from_slice(&row_weights);
                 }
                 indptr.push(indices.len() as u64);
             }
@@ -65,10 +66,11 @@ impl Field {
         let mut norms: Vec<(_, Vec<f32>)> = Vec::new();
         for kind in spec.layers().iter().filter_map(normalisation) {
             if !norms.iter().any(|(known, _)| *known == kind) {
-                norms.push((kind, nodes.iter().map(|&i| graph.norm(i as usize, kind).0).collect()));
+                let norms_of_kind = nodes.iter().map(|&i| graph.norm(i as usize, kind)).collect::<Result<_, _>>()?;
+                norms.push((kind, norms_of_kind));
             }
         }
-        let part = graph.like(indptr, indices, weights).with_whole(Whole { complete, norms });
+        let part = Graph::part(indptr, indices, weights, graph.has_loops()).with_whole(Whole { complete, norms });
         Ok(Field { graph: part, nodes, wanted })
     }
 }

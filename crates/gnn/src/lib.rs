@@ -63,7 +63,7 @@ pub use certificate::{ErrorFacts, MemoryFacts, certificate};
 pub use cost::MachineModel;
 pub use error::Error;
 pub use features::{FeatureStats, Features};
-pub use graph::{Graph, GraphStats};
+pub use graph::{Graph, GraphStats, GraphStore};
 pub use graph_file::{read_features, read_graph};
 pub use model::Model;
 pub use plan::{Choice, MemoryBudget, Plan, PlannedLayer, Planner, Precision, Resident, Schedule, Tier};
@@ -72,6 +72,7 @@ pub use reorder::Reorder;
 pub use run::{Classes, Head, Solution};
 pub use simd::fused;
 pub use spec::{Activation, LayerSpec, ModelSpec, Norm, Op, Reduce};
+pub use storage::GraphFile;
 pub use weights::{WeightLayout, Weights};
 
 /// Keeps the code of the README compiling.

@@ -1,6 +1,5 @@
 //! The planner: the fastest schedule that fits a budget, and the smallest budget that any schedule fits.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,12 +11,14 @@ use crate::cost::{Cost, MachineModel, Sizes, Store, cost};
 use crate::error::Error;
 use crate::features::{FeatureStats, Features};
 use crate::field::Field;
-use crate::graph::{Graph, GraphStats};
+use crate::graph::{BufferSizes, DiskGraph, Graph, GraphStats, GraphStore};
+use crate::kernels::long::BOUNDED_SUMS;
 use crate::model::Model;
 use crate::recipes::{Input, Order, order, recipes};
 use crate::reorder::{Reorder, Reordered, inverse};
 use crate::spec::{LayerSpec, ModelSpec, Op};
 use crate::steps::{Layout, Recipe};
+use crate::storage::GraphFile;
 
 /// Where activations live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -162,8 +163,12 @@ pub struct Schedule {
     pub(crate) slots: usize,
     pub(crate) vectors: usize,
     pub(crate) store: Store,
+    /// Whether the graph stays on disk, and is read by rows.
+    pub graph_on_disk: bool,
     /// What activations are kept in.
     pub precision: Precision,
+    /// The buffers of each part, of a graph on disk.
+    pub(crate) buffers: Option<BufferSizes>,
     /// Numbers of scratch for one row of a block.
     pub(crate) scratch: usize,
     pub(crate) nodes: usize,
@@ -213,6 +218,9 @@ pub(crate) const LINE: u64 = 16;
 pub struct Planner<'a> {
     spec: &'a ModelSpec,
     graph: GraphStats,
+    /// Of a graph on disk.
+    disk: Option<DiskGraph>,
+    graph_buffer: Option<usize>,
     features: FeatureStats,
     data: Option<Data<'a>>,
     budget: Option<MemoryBudget>,
@@ -240,8 +248,24 @@ enum Spill {
 #[derive(Clone, Copy, Debug)]
 struct Data<'a> {
     model: &'a Model,
-    graph: &'a Graph,
+    graph: GraphStore<'a>,
     features: &'a Features,
+}
+
+/// The graph that a plan runs on: what it was given, or a part or another numbering of it.
+#[derive(Clone, Debug)]
+pub(crate) enum PlanGraph<'a> {
+    Given(GraphStore<'a>),
+    Own(Box<Graph>),
+}
+
+impl PlanGraph<'_> {
+    pub(crate) fn store(&self) -> GraphStore<'_> {
+        match self {
+            PlanGraph::Given(graph) => *graph,
+            PlanGraph::Own(graph) => GraphStore::Memory(graph),
+        }
+    }
 }
 
 /// A schedule with the data that it runs on. Made by [`Planner::plan`]; run by [`Plan::run`].
@@ -249,7 +273,7 @@ struct Data<'a> {
 pub struct Plan<'a> {
     pub(crate) schedule: Schedule,
     pub(crate) model: &'a Model,
-    pub(crate) graph: Cow<'a, Graph>,
+    pub(crate) graph: PlanGraph<'a>,
     pub(crate) features: &'a Features,
     /// Row of the features for each node of `graph`, where they differ.
     pub(crate) feature_rows: Option<Vec<u32>>,
@@ -283,11 +307,12 @@ impl<'a> Plan<'a> {
     pub fn of_nodes(&self, nodes: &[u32]) -> Result<Plan<'a>, Error> {
         let Some(data) = self.planner.data else { unreachable!("a plan has data") };
         let field = Field::of(data.graph, data.model.spec(), nodes)?;
-        let planner = Planner { graph: field.graph.stats(), reorder: None, ..self.planner.clone() };
-        let schedule = planner.schedule_of(&field.graph, field.wanted.len(), field.bytes())?;
+        // The part is in memory.
+        let planner = Planner { graph: field.graph.stats(), disk: None, reorder: None, ..self.planner.clone() };
+        let schedule = planner.schedule_of((&field.graph).into(), field.wanted.len(), field.bytes())?;
         Ok(Plan {
             schedule,
-            graph: Cow::Owned(field.graph),
+            graph: PlanGraph::Own(Box::new(field.graph)),
             feature_rows: Some(field.nodes),
             output_rows: Some(field.wanted),
             spill: self.spill.clone(),
@@ -299,9 +324,10 @@ impl<'a> Plan<'a> {
 
 impl<'a> Planner<'a> {
     /// A planner for a model on data. It looks at sizes only.
-    pub fn new(model: &'a Model, graph: &'a Graph, features: &'a Features) -> Self {
+    pub fn new(model: &'a Model, graph: impl Into<GraphStore<'a>>, features: &'a Features) -> Self {
+        let graph = graph.into();
         let planner = Planner::from_stats(model.spec(), graph.stats(), features.stats());
-        Planner { data: Some(Data { model, graph, features }), ..planner }
+        Planner { data: Some(Data { model, graph, features }), disk: graph.on_disk(), ..planner }
     }
 
     /// A planner from sizes alone.
@@ -309,6 +335,8 @@ impl<'a> Planner<'a> {
         Planner {
             spec,
             graph,
+            disk: None,
+            graph_buffer: None,
             features,
             data: None,
             budget: None,
@@ -343,6 +371,18 @@ impl<'a> Planner<'a> {
     /// Activations may go to disk: for a schedule without data.
     pub fn allow_spill(self) -> Self {
         Planner { spill: Some(Spill::Allowed), ..self }
+    }
+
+    /// The graph stays on disk: for a schedule without data. Its files are taken to have offsets of 8 bytes and sources of 4, no loops, and
+    /// no row that is longer than a buffer.
+    pub fn graph_on_disk(self) -> Self {
+        Planner { disk: Some(DiskGraph::usual(&self.graph)), ..self }
+    }
+
+    /// Bytes of each buffer that a graph on disk is read through, about: each part of the rows has one for offsets, one for sources and, where
+    /// edges have weights, one for these; default 4096. The result is the same to the bit.
+    pub fn graph_buffer(self, bytes: usize) -> Self {
+        Planner { graph_buffer: Some(bytes), ..self }
     }
 
     /// The output will be owned by the caller, and counts.
@@ -414,13 +454,19 @@ impl<'a> Planner<'a> {
         for normalisation in data.model.spec().layers().iter().filter_map(crate::recipes::normalisation) {
             data.graph.require_degrees(normalisation)?;
         }
-        let Reordered { graph, rows } = match self.reorder {
-            None => Reordered { graph: Cow::Borrowed(data.graph), rows: None },
-            Some(reorder) => reorder.apply(data.graph),
+        let (graph, rows) = match (self.reorder, data.graph) {
+            (None, graph) => (PlanGraph::Given(graph), None),
+            (Some(reorder), GraphStore::Memory(graph)) => {
+                let Reordered { graph, rows } = reorder.apply(graph);
+                (PlanGraph::Own(Box::new(graph)), Some(rows))
+            }
+            (Some(_), GraphStore::Disk(_)) => {
+                return Err(InputError::parameter("reorder", "given for a graph on disk", "left out, or the graph read into memory").into());
+            }
         };
         let output_rows = rows.as_ref().map(|rows| inverse(rows));
-        let more = if rows.is_some() { graph.stats().bytes() + 8 * graph.nodes() as u64 } else { 0 };
-        let schedule = self.schedule_of(&graph, graph.nodes(), more)?;
+        let more = if rows.is_some() { graph.store().stats().bytes() + 8 * nodes as u64 } else { 0 };
+        let schedule = self.schedule_of(graph.store(), nodes, more)?;
         let (model, features, check_finite) = (data.model, data.features, self.check_finite);
         Ok(Plan { schedule, model, graph, features, feature_rows: rows, output_rows, spill, check_finite, planner: self })
     }
@@ -436,7 +482,7 @@ impl<'a> Planner<'a> {
     }
 
     /// For a part of a graph or a renumbered one, which hold `more` bytes; `rows` of it are given out.
-    fn schedule_of(&self, graph: &Graph, rows: usize, more: u64) -> Result<Schedule, Error> {
+    fn schedule_of(&self, graph: GraphStore, rows: usize, more: u64) -> Result<Schedule, Error> {
         self.schedule_with(&|hops| graph.rows_after(hops) as u64, rows as u64, more)
     }
 
@@ -460,7 +506,7 @@ impl<'a> Planner<'a> {
             }
         }
         let resident = Resident {
-            graph: self.graph.bytes().saturating_add(more),
+            graph: self.graph_bytes().saturating_add(more),
             features: self.features.bytes(self.graph.nodes),
             weights: self.data.map_or(0, |data| data.model.bytes()),
         };
@@ -500,6 +546,21 @@ impl<'a> Planner<'a> {
             return Err(InputError::too_large("the schedule", "more bytes", "2^64 - 1").into());
         };
         Ok(self.settle(chosen, budget, (minimum, limiting_layer), resident, frontier(&candidates), output_rows))
+    }
+
+    /// Bytes of the graph in memory: all of it, or of a graph on disk what is known of it.
+    fn graph_bytes(&self) -> u64 {
+        match (self.disk, self.data.map(|data| data.graph)) {
+            (None, _) => self.graph.bytes(),
+            (Some(_), Some(GraphStore::Disk(file))) => file.bytes(),
+            (Some(_), _) => GraphFile::most_bytes(),
+        }
+    }
+
+    /// The buffers of each part of the rows, of a graph on disk.
+    fn buffers(&self) -> Option<BufferSizes> {
+        let sizes = |bytes| BufferSizes::of(bytes, &self.graph);
+        self.disk.map(|_| self.graph_buffer.map_or_else(|| BufferSizes::usual(&self.graph), sizes))
     }
 
     /// Every tier, slice and row block, with every recipe of every layer. None depends on the budget.
@@ -543,7 +604,8 @@ impl<'a> Planner<'a> {
 
     /// Every recipe of every layer with its cost.
     fn ways(&self, s: usize, store: Store, rows_after: &dyn Fn(usize) -> u64) -> Ways {
-        let sizes = Sizes { graph: self.graph, features: self.features, machine: &self.machine, threads: self.threads, s, store };
+        let disk = self.disk.zip(self.buffers());
+        let sizes = Sizes { graph: self.graph, disk, features: self.features, machine: &self.machine, threads: self.threads, s, store };
         let mut input = Input::Features(self.features);
         let mut hops = 0;
         let mut ways = Vec::new();
@@ -632,6 +694,8 @@ impl<'a> Planner<'a> {
             layers,
             panels: candidate.buffers.max(if candidate.store.is_direct() { most(&|cost| cost.panels) } else { 0 }) as usize,
             store: candidate.store,
+            graph_on_disk: self.disk.is_some(),
+            buffers: candidate.disk_buffers,
             precision: self.precision,
             slots: most(&|cost| cost.slots) as usize,
             vectors: candidate.ways.iter().flatten().map(|(_, cost)| cost.vectors).max().unwrap_or(0) as usize,
@@ -685,6 +749,8 @@ struct Candidate {
     unit: Option<u64>,
     /// Panels in f32 that sources are read into.
     buffers: u64,
+    /// Those of each part, of a graph on disk.
+    disk_buffers: Option<BufferSizes>,
     /// Numbers of scratch for one row of a block.
     scratch: u64,
 }
@@ -722,7 +788,10 @@ impl Candidate {
             Store { bounds: false, .. } => half,
             Store { bounds: true, .. } => half.zip(panel).and_then(|(a, b)| a.checked_add(b)),
         };
+        let sums = slice * if store.bounds { BOUNDED_SUMS } else { 1 };
+        let disk_buffers = planner.buffers().map(|buffers| buffers.with_sums(sums));
         let parts = [
+            disk_buffers.map_or(0, |buffers| buffers.bytes()).checked_mul(threads),
             line_bytes(scratch.checked_mul((row_block as u64).min(n.max(1)))).and_then(|b| b.checked_mul(threads)),
             line_bytes(Some(n)).and_then(|b| b.checked_mul(most(|cost| cost.vectors))),
             panel.and_then(|b| b.checked_mul(buffers)),
@@ -732,7 +801,20 @@ impl Candidate {
         let fixed_arena = parts.into_iter().try_fold(0u64, |sum, part| sum.checked_add(part?));
         let owned = if planner.owned_output { n.checked_mul(4).and_then(|b| b.checked_mul(output)) } else { Some(0) };
         let overhead = OVERHEAD + OVERHEAD_PER_THREAD * threads;
-        Candidate { tier, slice, row_block, store, ways: Rc::clone(ways), fixed_arena, overhead, owned, unit, buffers, scratch }
+        Candidate {
+            tier,
+            slice,
+            row_block,
+            store,
+            ways: Rc::clone(ways),
+            fixed_arena,
+            overhead,
+            owned,
+            unit,
+            buffers,
+            disk_buffers,
+            scratch,
+        }
     }
 
     fn lists(&self, threads: u64) -> u64 {
@@ -822,7 +904,8 @@ fn frontier(candidates: &[Candidate]) -> Vec<Choice> {
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Schedule { tier, slice, row_block, threads, .. } = self;
-        writeln!(f, "{tier}: panels of {slice} columns, blocks of {row_block} rows, {threads} threads")?;
+        let graph = if self.graph_on_disk { ", graph on disk" } else { "" };
+        writeln!(f, "{tier}{graph}: panels of {slice} columns, blocks of {row_block} rows, {threads} threads")?;
         for (k, layer) in self.layers.iter().enumerate() {
             let order = match layer.order {
                 Order::CombineFirst => "linear map first",

@@ -126,6 +126,14 @@ pub(crate) struct HalfPanel<'a> {
     pub(crate) errors: Option<&'a mut [f32]>,
 }
 
+/// What is read of a panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    Values,
+    /// The bounds of their errors.
+    Errors,
+}
+
 /// Some rows of some panels, for one part of the work: to be read and written by blocks.
 pub(crate) enum Access<'t> {
     /// The panels themselves.
@@ -176,30 +184,32 @@ impl<'t> Access<'t> {
         parts.into_iter().zip(ranges).map(|(panels, range)| Access::Half { first: range.start, panels }).collect()
     }
 
-    /// Rows of a panel, s numbers each.
-    pub(crate) fn read(&self, id: usize, s: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
-        match self {
-            Access::Memory { first, panels } => out.copy_from_slice(&panels[find(panels, id)].1[(rows.start - first) * s..][..out.len()]),
-            Access::Half { first, panels } => {
-                panels[find(panels, id)].1.values[(rows.start - first) * s..][..out.len()].convert_to_f32_slice(out);
+    /// Rows of a panel, s numbers each. The bounds of errors are 0 where there are none.
+    pub(crate) fn read(&self, what: Numbers, id: usize, s: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
+        match (self, what) {
+            (Access::Memory { .. }, Numbers::Values) => out.copy_from_slice(self.direct(id, s, rows).unwrap_or_default()),
+            (Access::Half { first, panels }, what) => {
+                let (panel, begin) = (&panels[find(panels, id)].1, (rows.start - first) * s);
+                match (what, &panel.errors) {
+                    (Numbers::Values, _) => panel.values[begin..][..out.len()].convert_to_f32_slice(out),
+                    (Numbers::Errors, Some(errors)) => out.copy_from_slice(&errors[begin..][..out.len()]),
+                    (Numbers::Errors, None) => out.fill(0.0),
+                }
             }
-            Access::Disk { values, .. } => values.read_rows(id, rows.start, out)?,
+            (Access::Disk { values: file, .. }, Numbers::Values) | (Access::Disk { errors: Some(file), .. }, Numbers::Errors) => {
+                file.read_rows(id, rows.start, out)?;
+            }
+            (_, Numbers::Errors) => out.fill(0.0),
         }
         Ok(())
     }
 
-    /// The bounds of the errors of rows of a panel; 0 where there are none.
-    pub(crate) fn read_errors(&self, id: usize, s: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
+    /// Rows of a panel where they stand, if it is in memory in f32.
+    fn direct(&self, id: usize, s: usize, rows: Range<usize>) -> Option<&[f32]> {
         match self {
-            Access::Half { first, panels } => {
-                if let Some(errors) = &panels[find(panels, id)].1.errors {
-                    out.copy_from_slice(&errors[(rows.start - first) * s..][..out.len()]);
-                }
-            }
-            Access::Disk { errors: Some(file), .. } => file.read_rows(id, rows.start, out)?,
-            _ => out.fill(0.0),
+            Access::Memory { first, panels } => Some(&panels[find(panels, id)].1[(rows.start - first) * s..(rows.end - first) * s]),
+            _ => None,
         }
-        Ok(())
     }
 
     /// Writes rows of a panel. What the store's precision rounds away is added to the bounds of the errors, which are written too.
@@ -239,8 +249,10 @@ impl<'t> Access<'t> {
     }
 
     /// The rows of a value side by side, `layout.columns()` numbers each.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn gather(
         &self,
+        what: Numbers,
         ids: &[usize],
         layout: Layout,
         s: usize,
@@ -249,32 +261,14 @@ impl<'t> Access<'t> {
         staging: &mut [f32],
     ) -> Result<(), Error> {
         for (k, &id) in ids.iter().enumerate() {
-            let range = layout.columns_of(k, s);
-            let panel = match self {
-                Access::Memory { first, panels } => &panels[find(panels, id)].1[(rows.start - first) * s..(rows.end - first) * s],
+            let panel = match (what, self.direct(id, s, rows.clone())) {
+                (Numbers::Values, Some(panel)) => panel,
                 _ => {
-                    self.read(id, s, rows.clone(), &mut staging[..rows.len() * s])?;
-                    &staging[..rows.len() * s]
+                    let panel = &mut staging[..rows.len() * s];
+                    self.read(what, id, s, rows.clone(), panel)?;
+                    panel
                 }
             };
-            spread(panel, s, range, out, layout.columns());
-        }
-        Ok(())
-    }
-
-    /// The same of the bounds of their errors.
-    pub(crate) fn gather_errors(
-        &self,
-        ids: &[usize],
-        layout: Layout,
-        s: usize,
-        rows: Range<usize>,
-        out: &mut [f32],
-        staging: &mut [f32],
-    ) -> Result<(), Error> {
-        for (k, &id) in ids.iter().enumerate() {
-            let panel = &mut staging[..rows.len() * s];
-            self.read_errors(id, s, rows.clone(), panel)?;
             spread(panel, s, layout.columns_of(k, s), out, layout.columns());
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! Renumbering of nodes for locality, with each row's neighbours in their old order, so that no bit of a sum changes.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::graph::Graph;
@@ -17,15 +16,15 @@ pub enum Reorder {
 }
 
 /// A graph in another numbering, and the old number of each node.
-pub(crate) struct Reordered<'a> {
-    pub(crate) graph: Cow<'a, Graph>,
-    pub(crate) rows: Option<Vec<u32>>,
+pub(crate) struct Reordered {
+    pub(crate) graph: Graph,
+    pub(crate) rows: Vec<u32>,
 }
 
 impl Reorder {
-    pub(crate) fn apply(self, graph: &Graph) -> Reordered<'static> {
+    pub(crate) fn apply(self, graph: &Graph) -> Reordered {
         let old = self.order(graph);
-        Reordered { graph: Cow::Owned(renumbered(graph, &old)), rows: Some(old) }
+        Reordered { graph: renumbered(graph, &old), rows: old }
     }
 
     /// The old number of each node in the new order.
@@ -88,10 +87,10 @@ fn renumbered(graph: &Graph, old: &[u32]) -> Graph {
     indptr.push(0);
     for &i in old {
         indices.extend(graph.sources(i as usize).iter().map(|&j| new[j as usize]));
-        if let (Some(weights), Some(row)) = (&mut weights, graph.weights_into(i as usize)) {
+        if let (Some(weights), Some(row)) = (&mut weights, graph.view().weights_into(i as usize)) {
             weights.extend_from_slice(row);
         }
         indptr.push(indices.len() as u64);
     }
-    graph.like(indptr, indices, weights)
+    Graph::part(indptr, indices, weights, graph.has_loops())
 }

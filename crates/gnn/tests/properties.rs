@@ -11,7 +11,7 @@ use certus_numeric::{Array, Csr};
 use certus_testkit::same_bits;
 use proptest::prelude::*;
 
-use crate::support::{Net, OPS, Random, Setting, bits, features, is_empty, npy_of, ops, run, same, spec, weights};
+use crate::support::{Net, OPS, Random, Setting, bits, features, is_empty, npy_of, on_disk, ops, run, same, spec, weights};
 
 const REORDERS: [Option<Reorder>; 4] = [None, Some(Reorder::Degree), Some(Reorder::Bfs), Some(Reorder::ReverseCuthillMckee)];
 
@@ -36,9 +36,24 @@ fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Pat
     (planner, format!("{tier:?}, slice {slice:?}, block {block:?}, {threads} threads, {reorder:?}"))
 }
 
+/// The same of a graph on disk, read through buffers down to a single edge.
+fn varied_on_disk<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
+    loop {
+        let (planner, options) = varied(random, planner.clone(), folder);
+        if !options.ends_with("None") {
+            // It cannot be renumbered.
+            continue;
+        }
+        let bytes = random.of(&[None, Some(0), Some(8), Some(16), Some(64), Some(usize::MAX)]);
+        let planner = bytes.map_or(planner.clone(), |bytes| planner.clone().graph_buffer(bytes));
+        return (planner, format!("{options}, on disk by {bytes:?} bytes"));
+    }
+}
+
 #[track_caller]
 fn schedules_agree(setting: &Setting, seed: u64) {
     let folder = tempfile::tempdir().expect("a folder");
+    let file = on_disk(folder.path(), &setting.graph);
     let random = &mut Random(seed ^ 77);
     let model = format!("{:?} on {:?}", setting.model.spec(), setting.net);
     let first = run(setting.planner(), &model).output;
@@ -47,6 +62,12 @@ fn schedules_agree(setting: &Setting, seed: u64) {
     for k in 0..8 {
         let features = if k % 2 == 0 { &setting.features } else { &streamed };
         let (planner, options) = varied(random, Planner::new(&setting.model, &setting.graph, features), spill.path());
+        let what = format!("{options}, streamed {}: {model}", k % 2 == 1);
+        same(&first, &run(planner, &what).output, &what);
+    }
+    for k in 0..4 {
+        let features = if k % 2 == 0 { &setting.features } else { &streamed };
+        let (planner, options) = varied_on_disk(random, Planner::new(&setting.model, &file, features), spill.path());
         let what = format!("{options}, streamed {}: {model}", k % 2 == 1);
         same(&first, &run(planner, &what).output, &what);
     }

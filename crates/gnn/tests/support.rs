@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use certus_contract::{Status, Verdict, ignore_events};
 use certus_gnn::{
-    Activation, Features, Graph, Head, LayerSpec, Model, ModelSpec, Norm, Op, Planner, Reduce, Solution, Weights, certificate,
+    Activation, Features, Graph, GraphFile, Head, LayerSpec, Model, ModelSpec, Norm, Op, Planner, Reduce, Solution, Weights, certificate,
 };
+use certus_io::NpzWriter;
 use certus_numeric::Array;
 
 pub(crate) const OPS: [Op; 10] = [Op::Gcn, Op::Sgc, Op::Appnp, Op::Sage, Op::Gin, Op::Gat, Op::Gatv2, Op::Graphconv, Op::Tag, Op::Linear];
@@ -344,6 +345,27 @@ pub(crate) fn same(a: &Array<f32>, b: &Array<f32>, what: &str) {
 
 pub(crate) fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).expect("the folder").count() == 0
+}
+
+/// The same graph in an `.npz` file that is not compressed.
+pub(crate) fn npz_of(folder: &Path, name: &str, graph: &Graph) -> PathBuf {
+    let path = folder.join(name);
+    let mut writer = NpzWriter::create(&path).expect("a file");
+    writer.add_scalar("num_nodes", graph.nodes() as u64).expect("a number");
+    writer.add_slice("indptr", &[graph.nodes() + 1], graph.indptr()).expect("an array");
+    writer.add_slice("indices", &[graph.edges()], graph.indices()).expect("an array");
+    if let Some(weights) = graph.weights() {
+        writer.add_slice("edge_weight", &[graph.edges()], weights).expect("an array");
+    }
+    writer.finish().expect("an archive");
+    path
+}
+
+/// The same graph on disk.
+pub(crate) fn on_disk(folder: &Path, graph: &Graph) -> GraphFile {
+    let file = GraphFile::open(npz_of(folder, "graph.npz", graph)).expect("a graph");
+    assert_eq!((file.stats(), file.has_loops(), file.max_degree()), (graph.stats(), graph.has_loops(), graph.max_degree() as u64));
+    file
 }
 
 /// An `.npy` file of these bytes, whose header says this.

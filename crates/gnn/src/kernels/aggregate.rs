@@ -7,14 +7,14 @@ use std::ops::Range;
 use super::epilogue::{Bound, OtherErrors, RowFactors, widened};
 use super::prefetch::prefetch;
 use super::{RowsOf, all_finite};
-use crate::graph::{Graph, Normalisation};
+use crate::graph::{Edges, Incoming, Normalisation};
 use crate::simd::{Kernel, multiply_add};
 use crate::spec::Reduce;
 use crate::steps::{Epilogue, Operator, OwnTerm};
 
 /// Aggregates one panel over the edges into some rows.
 pub(crate) struct Aggregate<'a> {
-    pub(crate) graph: &'a Graph,
+    pub(crate) graph: &'a Edges<'a>,
     pub(crate) rows: Range<usize>,
     /// The source panel, from row 0 on.
     pub(crate) source: RowsOf<'a>,
@@ -30,7 +30,13 @@ pub(crate) struct Aggregate<'a> {
 
 /// What a row multiplies its own row by, and the factors of its epilogue.
 #[inline(always)]
-pub(crate) fn factors(graph: &Graph, i: usize, operator: &Operator, one_plus_eps: f32, epilogue: &Epilogue) -> (Option<f32>, RowFactors) {
+pub(crate) fn factors(
+    graph: &impl Incoming,
+    i: usize,
+    operator: &Operator,
+    one_plus_eps: f32,
+    epilogue: &Epilogue,
+) -> (Option<f32>, RowFactors) {
     let mut known: Option<(Normalisation, (f32, f32))> = None;
     let mut norm = |normalisation: Normalisation| match known {
         Some((same, found)) if same == normalisation => found,
@@ -46,7 +52,7 @@ pub(crate) fn factors(graph: &Graph, i: usize, operator: &Operator, one_plus_eps
         OwnTerm::Loop(normalisation) => Some(norm(normalisation).1),
     };
     let own = if operator.no_edges { Some(1.0) } else { own };
-    let count = if epilogue.mean { Some(graph.sources(i).len()).filter(|&count| count > 0).map(|count| count as f32) } else { None };
+    let count = if epilogue.mean { Some(graph.count(i)).filter(|&count| count > 0).map(|count| count as f32) } else { None };
     let factors = RowFactors { norm: epilogue.norm.map(|n| norm(n).0), count, rescale: epilogue.rescale.map(|n| norm(n).0) };
     (own, factors)
 }
@@ -170,26 +176,15 @@ impl<'a> Row<'a> {
         if let Some(own) = self.own {
             add(own, self.i);
         }
-        match self.reduce {
-            Reduce::Max | Reduce::Min => largest,
-            // The same terms in both runs: the same sum.
-            Reduce::Sum | Reduce::Mean if apart == 0.0 => 0.0,
-            Reduce::Sum | Reduce::Mean => {
-                let g = f64::from(terms + 6) * 2f64.powi(-23);
-                let bound = (1.0 + 3.0 * g) * f64::from(apart) + 3.0 * g * f64::from(size) + 2f64.powi(-100);
-                // The sums here lose as much as those that they bound, and no more than a third.
-                if g <= 1.0 / 3.0 { upwards(bound) } else { f32::INFINITY }
-            }
-        }
+        sum_bound(self.reduce, apart, size, largest, terms)
     }
 
     #[inline(always)]
-    fn of(graph: &'a Graph, i: usize, operator: &Operator, own: Option<f32>, panel: RowsOf<'a>) -> Self {
+    fn of(graph: &Edges<'a>, i: usize, operator: &Operator, own: Option<f32>, panel: RowsOf<'a>) -> Self {
         let sources = if operator.no_edges { &[] } else { graph.sources(i) };
         let weights = if operator.weighted && !operator.no_edges { graph.weights_into(i) } else { None };
-        let skip_loops = operator.drop_loops && graph.has_loops();
-        let begin = (graph.indptr()[i] as usize + AHEAD).min(graph.edges());
-        let ahead = &graph.indices()[begin..(begin + sources.len()).min(graph.edges())];
+        let skip_loops = operator.drop_loops && graph.has_loops;
+        let ahead = if operator.no_edges { &[] } else { graph.sources_ahead(i, AHEAD) };
         Row { i, ahead, sources, weights, skip_loops, reduce: operator.reduce, own, panel }
     }
 
@@ -280,6 +275,22 @@ impl<'a> Row<'a> {
     }
 }
 
+/// The bound on a row's sum in one column: `apart`, the sum of its terms' bounds; `size`, that of their sizes; `largest`, their largest bound.
+#[inline(always)]
+pub(super) fn sum_bound(reduce: Reduce, apart: f32, size: f32, largest: f32, terms: u32) -> f32 {
+    match reduce {
+        Reduce::Max | Reduce::Min => largest,
+        // The same terms in both runs: the same sum.
+        Reduce::Sum | Reduce::Mean if apart == 0.0 => 0.0,
+        Reduce::Sum | Reduce::Mean => {
+            let g = f64::from(terms + 6) * 2f64.powi(-23);
+            let bound = (1.0 + 3.0 * g) * f64::from(apart) + 3.0 * g * f64::from(size) + 2f64.powi(-100);
+            // The sums here lose as much as those that they bound, and no more than a third.
+            if g <= 1.0 / 3.0 { upwards(bound) } else { f32::INFINITY }
+        }
+    }
+}
+
 /// The next f32 that is not below.
 pub(crate) fn upwards(x: f64) -> f32 {
     let y = x as f32;
@@ -288,7 +299,7 @@ pub(crate) fn upwards(x: f64) -> f32 {
 
 /// Aggregates rows of several panels (or of dense features) side by side, without an epilogue: one row of `out` each.
 pub(crate) struct AggregateRow<'a> {
-    pub(crate) graph: &'a Graph,
+    pub(crate) graph: &'a Edges<'a>,
     pub(crate) i: usize,
     pub(crate) source: RowsOf<'a>,
     pub(crate) live: usize,
@@ -323,66 +334,4 @@ impl Kernel for AggregateRow<'_> {
         columns!(4);
         columns!(1);
     }
-}
-
-/// Aggregates one row of sparse features into a dense one, in the order of the edges.
-pub(crate) fn aggregate_sparse_row(
-    graph: &Graph,
-    i: usize,
-    features: &certus_numeric::Csr<f32>,
-    row_of: impl Fn(usize) -> usize,
-    operator: &Operator,
-    count: Option<f32>,
-    out: &mut [f32],
-) {
-    out.fill(0.0);
-    let sources = graph.sources(i);
-    match operator.reduce {
-        Reduce::Sum | Reduce::Mean => {
-            let weights = if operator.weighted { graph.weights_into(i) } else { None };
-            for (k, &j) in sources.iter().enumerate() {
-                let weight = weights.map_or(1.0, |weights| weights[k]);
-                let (columns, values) = features.row(row_of(j as usize));
-                for (&column, &value) in columns.iter().zip(values) {
-                    out[column as usize] += weight * value;
-                }
-            }
-        }
-        Reduce::Max | Reduce::Min => {
-            let max = operator.reduce == Reduce::Max;
-            let weights = if operator.weighted { graph.weights_into(i) } else { None };
-            let weight = |k: usize| weights.map_or(1.0, |weights| weights[k]);
-            let better = |new: f32, old: f32| if (max && new > old) || (!max && new < old) { new } else { old };
-            // An entry that some neighbour does not have is 0 there. First those that all have: by the first neighbour's entries.
-            let Some((&first, rest)) = sources.split_first() else { return };
-            let (columns, values) = features.row(row_of(first as usize));
-            for (&column, &value) in columns.iter().zip(values) {
-                let mut best = weight(0) * value;
-                for (k, &j) in rest.iter().enumerate() {
-                    best = better(weight(k + 1) * entry(features, row_of(j as usize), column), best);
-                }
-                out[column as usize] = best;
-            }
-            // Then those that the first has not: against its 0.
-            for (k, &j) in rest.iter().enumerate() {
-                let (others, values) = features.row(row_of(j as usize));
-                for (&column, &value) in others.iter().zip(values) {
-                    if columns.binary_search(&column).is_err() {
-                        out[column as usize] = better(weight(k + 1) * value, out[column as usize]);
-                    }
-                }
-            }
-        }
-    }
-    for x in out {
-        if let Some(count) = count {
-            *x /= count;
-        }
-        *x += 0.0;
-    }
-}
-
-fn entry(features: &certus_numeric::Csr<f32>, row: usize, column: u32) -> f32 {
-    let (columns, values) = features.row(row);
-    columns.binary_search(&column).map_or(0.0, |k| values[k])
 }

@@ -7,35 +7,35 @@ use certus_numeric::exp::exp_in_kernel;
 use super::epilogue::{Bound, NO_FACTORS, leaky};
 use super::prefetch::prefetch;
 use super::{RowsOf, add_lanes, all_finite};
-use crate::graph::Graph;
+use crate::graph::Edges;
 use crate::simd::{Kernel, multiply_add};
 use crate::steps::Epilogue;
 
 /// Edges whose scores are held at a time.
-const EDGES: usize = 64;
+pub(super) const EDGES: usize = 64;
 
 /// The score of a message from node `j`; of a stored loop, where loops are replaced, minus infinity: its weight is 0.
-trait Score {
+pub(super) trait Score {
     fn score<const FUSED: bool>(&self, j: usize) -> f32;
 }
 
 /// The messages to one row: those of its edges, and (with `loops`) of itself in place of its stored loops.
-struct Messages<'a> {
-    i: usize,
-    sources: &'a [u32],
-    loops: bool,
-    skip_loops: bool,
+pub(super) struct Messages<'a> {
+    pub(super) i: usize,
+    pub(super) sources: &'a [u32],
+    pub(super) loops: bool,
+    pub(super) skip_loops: bool,
 }
 
 impl<'a> Messages<'a> {
     #[inline(always)]
-    fn of(graph: &'a Graph, i: usize, loops: bool) -> Self {
-        Messages { i, sources: graph.sources(i), loops, skip_loops: loops && graph.has_loops() }
+    fn of(graph: &Edges<'a>, i: usize, loops: bool) -> Self {
+        Messages { i, sources: graph.sources(i), loops, skip_loops: loops && graph.has_loops }
     }
 
     /// The scores of some edges; whether all are finite.
     #[inline(always)]
-    fn scores<const FUSED: bool>(&self, sources: &[u32], score: &impl Score, out: &mut [f32]) -> bool {
+    pub(super) fn scores<const FUSED: bool>(&self, sources: &[u32], score: &impl Score, out: &mut [f32]) -> bool {
         for (out, &j) in out.iter_mut().zip(sources) {
             *out = score.score::<FUSED>(j as usize);
         }
@@ -51,14 +51,14 @@ impl<'a> Messages<'a> {
 
 /// e^(score - largest) in place.
 #[inline(always)]
-fn weigh<const FUSED: bool>(scores: &mut [f32], largest: f32) {
+pub(super) fn weigh<const FUSED: bool>(scores: &mut [f32], largest: f32) {
     for score in scores {
         *score = exp_in_kernel::<FUSED, f32>(*score - largest);
     }
 }
 
 #[inline(always)]
-fn largest_of(scores: &[f32], before: f32) -> f32 {
+pub(super) fn largest_of(scores: &[f32], before: f32) -> f32 {
     scores.iter().fold(before, |largest, &score| if score > largest { score } else { largest })
 }
 
@@ -101,7 +101,7 @@ macro_rules! softmax {
 
 /// One panel of one head of GAT, whose scores are sums of a number of the source and one of the target.
 pub(crate) struct Attend<'a> {
-    pub(crate) graph: &'a Graph,
+    pub(crate) graph: &'a Edges<'a>,
     pub(crate) rows: Range<usize>,
     pub(crate) source: RowsOf<'a>,
     pub(crate) live: usize,
@@ -115,10 +115,10 @@ pub(crate) struct Attend<'a> {
 }
 
 /// Scores of GAT for one target.
-struct AddedScores<'a> {
-    sources: &'a [f32],
-    target: f32,
-    slope: f32,
+pub(super) struct AddedScores<'a> {
+    pub(super) sources: &'a [f32],
+    pub(super) target: f32,
+    pub(super) slope: f32,
 }
 
 impl Score for AddedScores<'_> {
@@ -193,7 +193,7 @@ impl Kernel for Attend<'_> {
 
 /// One row of one head of GATv2: `e = <att, leaky(left_j + right_i)>`.
 pub(crate) struct AttendPair<'a> {
-    pub(crate) graph: &'a Graph,
+    pub(crate) graph: &'a Edges<'a>,
     pub(crate) i: usize,
     /// The panels of the sources' rows, from row 0 on.
     pub(crate) left: &'a [RowsOf<'a>],
@@ -207,11 +207,11 @@ pub(crate) struct AttendPair<'a> {
 }
 
 /// Scores of GATv2 for one target.
-struct PairScores<'a> {
-    left: &'a [RowsOf<'a>],
-    right: &'a [f32],
-    attention: &'a [f32],
-    slope: f32,
+pub(super) struct PairScores<'a> {
+    pub(super) left: &'a [RowsOf<'a>],
+    pub(super) right: &'a [f32],
+    pub(super) attention: &'a [f32],
+    pub(super) slope: f32,
 }
 
 impl Score for PairScores<'_> {

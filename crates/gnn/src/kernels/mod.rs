@@ -4,7 +4,9 @@ pub(crate) mod aggregate;
 pub(crate) mod attend;
 pub(crate) mod combine;
 pub(crate) mod epilogue;
+pub(crate) mod long;
 pub(crate) mod prefetch;
+pub(crate) mod sparse;
 
 /// Rows of some panel or block, s numbers each, from row `first` on.
 #[derive(Clone, Copy, Debug)]

@@ -51,20 +51,7 @@ impl NpyRows {
     /// shorter than its header says is refused here.
     pub fn open(source: impl Into<Source>) -> Result<Self> {
         let source = source.into();
-        let (label, mut stream, begin, end) = match source.format()? {
-            Format::Npy => {
-                let stream = source.open()?;
-                let end = stream.len();
-                (source.label(), stream, 0, end)
-            }
-            Format::Npz => {
-                let member = Npz::open(&source)?.stored_member(source.array())?;
-                (member.label, source.open()?, member.begin, member.end)
-            }
-            _ => return Err(Error::unsupported(source.label(), "not an .npy array", "an .npy or .npz array for reading by rows")),
-        };
-        stream.move_to(begin).map_err(|error| Error::reading(&label, error))?;
-        let header = NpyHeader::read(&label, &mut stream)?;
+        let NpyLocation { header, start, label } = NpyLocation::of(&source)?;
         let one_axis = header.shape.iter().filter(|&&n| n != 1).count() <= 1;
         if header.fortran_order && !one_axis {
             return Err(Error::unsupported(label, "in Fortran order", "C order (np.ascontiguousarray) for reading by rows"));
@@ -72,11 +59,8 @@ impl NpyRows {
         if matches!(header.dtype, Dtype::Str(_) | Dtype::Bytes(_)) {
             return Err(Error::unsupported(label, header.dtype.to_string(), "an array of numbers"));
         }
-        let start = begin + header.len;
-        let available = end.saturating_sub(start);
-        if header.bytes() > available {
-            return Err(short(&label, header.bytes(), available));
-        }
+        let mut stream = source.open()?;
+        stream.move_to(start).map_err(|error| Error::reading(&label, error))?;
         Ok(NpyRows { label, stream, header, start, next: 0 })
     }
 
@@ -171,7 +155,8 @@ impl NpyRows {
     }
 }
 
-/// Where the entries of an `.npy` file lie: for readers of their own, at any place and from any thread.
+/// Where the entries of an `.npy` file, or of an uncompressed array of an `.npz`, lie: for readers of their own, at any place and from any
+/// thread.
 ///
 /// ```
 /// use certus_io::NpyLocation;
@@ -188,26 +173,36 @@ pub struct NpyLocation {
     pub header: NpyHeader,
     /// The byte of the file where the first entry begins.
     pub start: u64,
+    /// How messages call the array.
+    pub label: String,
 }
 
 impl NpyLocation {
-    /// Reads the header of an `.npy` file; a file that is shorter than its header says is refused.
+    /// Reads the header; a file that is shorter than its header says is refused.
     ///
     /// # Errors
     /// As [`NpyRows::open`], Fortran order and strings excepted.
-    pub fn of(path: impl AsRef<std::path::Path>) -> Result<Self> {
-        let source = Source::file(path.as_ref());
-        if source.format()? != Format::Npy {
-            return Err(Error::unsupported(source.label(), "another file", "an .npy file"));
-        }
-        let mut stream = source.open()?;
-        let label = source.label();
+    pub fn of(source: impl Into<Source>) -> Result<Self> {
+        let source = source.into();
+        let (label, mut stream, begin, end) = match source.format()? {
+            Format::Npy => {
+                let stream = source.open()?;
+                let end = stream.len();
+                (source.label(), stream, 0, end)
+            }
+            Format::Npz => {
+                let member = Npz::open(&source)?.stored_member(source.array())?;
+                (member.label, source.open()?, member.begin, member.end)
+            }
+            _ => return Err(Error::unsupported(source.label(), "not an .npy array", "an .npy or .npz array for reading by rows")),
+        };
+        stream.move_to(begin).map_err(|error| Error::reading(&label, error))?;
         let header = NpyHeader::read(&label, &mut stream)?;
-        let (start, end) = (header.len, stream.len());
+        let start = begin + header.len;
         let available = end.saturating_sub(start);
         if header.bytes() > available {
             return Err(short(&label, header.bytes(), available));
         }
-        Ok(NpyLocation { header, start })
+        Ok(NpyLocation { header, start, label })
     }
 }

@@ -1,8 +1,17 @@
 //! Directed multigraphs by incoming edges.
 
+mod edges;
+mod store;
+mod windows;
+
 use rayon::prelude::*;
 
 use crate::error::Error;
+
+pub(crate) use edges::{DegreeSum, Edges, Incoming, Normalisation};
+pub use store::GraphStore;
+pub(crate) use store::split;
+pub(crate) use windows::{BufferSizes, Buffers, DiskGraph, LongRow, Reader, Wanted, Window};
 
 /// A directed multigraph: for each node the sources of its incoming edges, in the order of the input.
 ///
@@ -50,13 +59,6 @@ impl GraphStats {
     pub fn bytes(&self) -> u64 {
         self.nodes.saturating_add(1).saturating_mul(8).saturating_add(self.edges.saturating_mul(4 + 4 * u64::from(self.weighted)))
     }
-}
-
-/// How edges are normalised symmetrically.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Normalisation {
-    /// The weight of the loop that each node gets; `None`: no loops are added, and those that exist are ordinary edges.
-    pub(crate) self_loop: Option<f32>,
 }
 
 impl Graph {
@@ -163,12 +165,6 @@ impl Graph {
         &self.indices[self.indptr[i] as usize..self.indptr[i + 1] as usize]
     }
 
-    /// The weights of the edges into node `i`.
-    #[inline]
-    pub(crate) fn weights_into(&self, i: usize) -> Option<&[f32]> {
-        Some(&self.weights.as_ref()?[self.indptr[i] as usize..self.indptr[i + 1] as usize])
-    }
-
     /// Sizes alone.
     pub fn stats(&self) -> GraphStats {
         GraphStats { nodes: self.nodes() as u64, edges: self.edges() as u64, weighted: self.weights.is_some() }
@@ -192,58 +188,20 @@ impl Graph {
         self.whole.as_ref().map_or(0, |whole| (8 * whole.complete.len() + 4 * whole.norms.len() * self.nodes()) as u64)
     }
 
-    /// A graph of nodes of this one; its arrays are taken as they are.
-    pub(crate) fn like(&self, indptr: Vec<u64>, indices: Vec<u32>, weights: Option<Vec<f32>>) -> Graph {
-        Graph { indptr, indices, weights, has_loops: self.has_loops, whole: None }
+    /// A graph of nodes of another one; its arrays are taken as they are.
+    pub(crate) fn part(indptr: Vec<u64>, indices: Vec<u32>, weights: Option<Vec<f32>>, has_loops: bool) -> Graph {
+        Graph { indptr, indices, weights, has_loops, whole: None }
     }
 
     pub(crate) fn with_whole(self, whole: Whole) -> Self {
         Graph { whole: Some(whole), ..self }
     }
 
-    /// The weighted degree of a node under a normalisation, and the weight of its own loop (0 where none is added).
-    pub(crate) fn degree(&self, i: usize, normalisation: Normalisation) -> (f64, f32) {
-        let sources = self.sources(i);
-        let Some(added) = normalisation.self_loop else {
-            let degree = match self.weights_into(i) {
-                Some(weights) => weights.iter().map(|&w| f64::from(w)).sum(),
-                None => sources.len() as f64,
-            };
-            return (degree, 0.0);
-        };
-        if !self.has_loops {
-            let degree = match self.weights_into(i) {
-                Some(weights) => weights.iter().map(|&w| f64::from(w)).sum::<f64>(),
-                None => sources.len() as f64,
-            };
-            return (degree + f64::from(added), added);
-        }
-        match self.weights_into(i) {
-            // An existing loop keeps its weight, the last one if there are several.
-            Some(weights) => {
-                let (mut degree, mut own) = (0.0, added);
-                for (&j, &w) in sources.iter().zip(weights) {
-                    if j as usize == i { own = w } else { degree += f64::from(w) }
-                }
-                (degree + f64::from(own), own)
-            }
-            None => {
-                let others = sources.iter().filter(|&&j| j as usize != i).count();
-                (others as f64 + f64::from(added), added)
-            }
-        }
-    }
-
-    /// `deg^-1/2`, 0 for a degree of 0, and the weight of the node's own loop.
-    pub(crate) fn norm(&self, i: usize, normalisation: Normalisation) -> (f32, f32) {
-        if let Some(whole) = &self.whole
-            && let Some((_, norms)) = whole.norms.iter().find(|(kind, _)| *kind == normalisation)
-        {
-            let own = self.degree(i, normalisation).1;
-            return (norms[i], own);
-        }
-        let (degree, own) = self.degree(i, normalisation);
-        (inverse_root(degree), own)
+    /// All edges.
+    #[inline]
+    pub(crate) fn view(&self) -> Edges<'_> {
+        let weights = self.weights.as_deref();
+        Edges { first: 0, offsets: &self.indptr, sources: &self.indices, weights, has_loops: self.has_loops, whole: self.whole.as_ref() }
     }
 
     /// Refuses a negative degree under this normalisation. Only weighted graphs can have one.
@@ -251,23 +209,20 @@ impl Graph {
         if self.weights.is_none() && normalisation.self_loop.is_none_or(|w| w >= 0.0) {
             return Ok(());
         }
-        let negative = (0..self.nodes()).into_par_iter().find_first(|&i| self.degree(i, normalisation).0 < 0.0);
+        let edges = self.view();
+        let negative = (0..self.nodes()).into_par_iter().find_first(|&i| edges.degree(i, normalisation).0 < 0.0);
         match negative {
-            Some(node) => Err(Error::NonPositiveDegree { node, degree: self.degree(node, normalisation).0 }),
+            Some(node) => Err(Error::NonPositiveDegree { node, degree: edges.degree(node, normalisation).0 }),
             None => Ok(()),
         }
     }
 }
 
-fn inverse_root(degree: f64) -> f32 {
-    if degree == 0.0 { 0.0 } else { (1.0 / degree.sqrt()) as f32 }
-}
-
-fn weights_mismatch(found: usize, edges: usize) -> Error {
+pub(crate) fn weights_mismatch(found: usize, edges: usize) -> Error {
     Error::InvalidGraph { array: "edge_weight", at: None, problem: format!("it has {found} entries, but there are {edges} edges") }
 }
 
-fn require_indices(nodes: usize) -> Result<(), Error> {
+pub(crate) fn require_indices(nodes: usize) -> Result<(), Error> {
     if nodes as u64 >= 1 << 32 {
         return Err(certus_contract::InputError::too_large("the graph", format!("{nodes} nodes"), "2^32 - 1 (32-bit indices)").into());
     }

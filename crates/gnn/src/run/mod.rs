@@ -1,0 +1,210 @@
+//! Runs a plan: one allocation, then the steps of its recipes.
+
+mod attention;
+mod output;
+mod panel_sums;
+mod panels;
+mod parts;
+mod rows;
+mod runner;
+mod sums;
+mod terms;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use certus_contract::{Certificate, Event, Status, ignore_events};
+use certus_io::NpyWriter;
+use certus_numeric::Array;
+use half::f16;
+
+use crate::arena::zeros;
+use crate::certificate::{MemoryFacts, certificate};
+use crate::error::Error;
+use crate::graph::Buffers;
+use crate::plan::{LINE, Plan, Tier};
+use crate::pool::Values;
+use crate::spec::Op;
+use crate::storage::PanelFile;
+use runner::{Files, Runner};
+
+/// What happens to each row of the output before it is given away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Head {
+    /// Nothing.
+    #[default]
+    Logits,
+    /// x - log(sum of e^x).
+    LogSoftmax,
+    /// e^x over their sum.
+    Softmax,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Solution<T = Array<f32>> {
+    /// What was asked for; rows are nodes.
+    pub output: T,
+    /// What was predicted and measured.
+    pub facts: MemoryFacts,
+    /// Always `Done`.
+    pub status: Status,
+    /// What is odd but no failure; each starts with its name.
+    pub warnings: Vec<String>,
+    /// That the budget was kept.
+    pub certificate: Certificate,
+}
+
+/// A class for each node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classes {
+    /// The largest logit's column, the lowest of equals.
+    pub class: Vec<u32>,
+    /// By how much it leads the next; infinite for one class.
+    pub margin: Vec<f32>,
+}
+
+impl Plan<'_> {
+    /// Runs the model and gives the output as an array, which a budget counts if the planner was told by
+    /// [`Planner::owned_output`](crate::Planner::owned_output).
+    ///
+    /// # Errors
+    /// `Overflow` with layer and node for an activation that is not finite, `NonFinite` for such a feature, `Io`.
+    pub fn run(&self) -> Result<Solution, Error> {
+        self.run_with(Head::Logits, ignore_events)
+    }
+
+    /// As [`Plan::run`], with a head, and an observer that sees each step.
+    ///
+    /// # Errors
+    /// As there, and `Stopped`.
+    pub fn run_with(&self, head: Head, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
+        let columns = self.schedule.output_columns;
+        let mut output = Array::zeros([self.output_len(), columns]);
+        let mut facts = self.run_rows(head, observer, |first, rows| {
+            output.as_mut_slice()[first * columns..][..rows.len()].copy_from_slice(rows);
+            Ok(())
+        })?;
+        if facts.predicted_peak == self.schedule.arena + self.schedule.overhead {
+            // The plan was not told of the output, which is held all the same.
+            let owned = 4 * output.len() as u64;
+            (facts.predicted_peak, facts.measured_peak) = (facts.predicted_peak + owned, facts.measured_peak + owned);
+        }
+        Ok(self.solution(output, facts))
+    }
+
+    /// Runs the model into an `.npy` file (f32, nodes x columns), which appears when it is complete.
+    ///
+    /// # Errors
+    /// As [`Plan::run_with`].
+    pub fn run_to_npy(
+        &self,
+        path: impl AsRef<Path>,
+        head: Head,
+        observer: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<Solution<()>, Error> {
+        let mut writer = NpyWriter::<f32>::with_buffer(path, &[self.output_len(), self.schedule.output_columns], 16 << 10)?;
+        let facts = self.run_rows(head, observer, |_, rows| Ok(writer.push(rows)?))?;
+        writer.finish()?;
+        Ok(self.solution((), facts))
+    }
+
+    /// Runs the model and gives each node's class.
+    ///
+    /// # Errors
+    /// As [`Plan::run_with`].
+    pub fn run_classes(&self, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution<Classes>, Error> {
+        let (n, columns) = (self.output_len(), self.schedule.output_columns);
+        let mut classes = Classes { class: Vec::with_capacity(n), margin: Vec::with_capacity(n) };
+        let facts = self.run_rows(Head::Logits, observer, |_, rows| {
+            for row in rows.chunks_exact(columns) {
+                let best = row.iter().enumerate().fold(0, |best, (k, &x)| if x > row[best] { k } else { best });
+                let next = row.iter().enumerate().filter(|&(k, _)| k != best).map(|(_, &x)| x).fold(f32::NEG_INFINITY, f32::max);
+                classes.class.push(best as u32);
+                classes.margin.push(row[best] - next);
+            }
+            Ok(())
+        })?;
+        Ok(self.solution(classes, facts))
+    }
+
+    /// Runs the model and hands over the output by blocks of rows, in order: the number of the first row, and the rows one after the other.
+    ///
+    /// # Errors
+    /// As [`Plan::run_with`], and what `take` returns.
+    pub fn run_rows(
+        &self,
+        head: Head,
+        mut observer: impl FnMut(&Event) -> ControlFlow<()>,
+        mut take: impl FnMut(usize, &[f32]) -> Result<(), Error>,
+    ) -> Result<MemoryFacts, Error> {
+        let schedule = &self.schedule;
+        let files = match (&self.spill, schedule.tier) {
+            (Some(folder), Tier::Spill) => {
+                let create = |half: bool| PanelFile::create(folder, schedule.nodes, schedule.slice, half);
+                let errors = if schedule.store.bounds { Some(create(false)?) } else { None };
+                Some(Files { values: create(schedule.store.half)?, errors })
+            }
+            _ => None,
+        };
+        let halves = if schedule.store.half && files.is_none() { schedule.slots * self.half_panel() } else { 0 };
+        let disk_buffers = schedule.buffers.iter().flat_map(|&sizes| (0..schedule.threads).map(move |_| Buffers::new(sizes))).collect();
+        let mut arena = zeros::<f32>((schedule.arena - self.disk_buffer_bytes()) as usize / 4 - halves / 2)?;
+        let mut half_arena = zeros::<f16>(halves)?;
+        let mut runner = Runner::new(self, &mut arena, &mut half_arena, disk_buffers, files);
+        let total = schedule.recipes.iter().map(|recipe| recipe.steps.len() as u64).sum::<u64>();
+        let mut done = 0;
+        let mut ids = Vec::new();
+        // A part of a graph, and a renumbered one, have numbers of their own.
+        let named = |error: Error| match (error, &self.feature_rows) {
+            (Error::Overflow { layer, node }, Some(rows)) => Error::Overflow { layer, node: rows[node] as usize },
+            (error, _) => error,
+        };
+        for (layer, recipe) in schedule.recipes.iter().enumerate() {
+            let mut values = Values::new(recipe, std::mem::take(&mut ids));
+            for step in &recipe.steps {
+                runner.step(layer, recipe, step, &mut values).map_err(named)?;
+                done += 1;
+                if observer(&Event::new(step.kind.name(), done).of(total)).is_break() {
+                    return Err(Error::Stopped { layer });
+                }
+            }
+            ids = values.take(recipe.output);
+        }
+        runner.output(&ids, head, &mut take)?;
+        Ok(runner.facts())
+    }
+
+    /// Numbers of a panel in f16.
+    fn half_panel(&self) -> usize {
+        (self.schedule.nodes * self.schedule.slice).next_multiple_of(2 * LINE as usize)
+    }
+
+    /// Bytes of all buffers that a graph on disk is read through.
+    fn disk_buffer_bytes(&self) -> u64 {
+        self.schedule.buffers.map_or(0, |sizes| sizes.bytes() * self.schedule.threads as u64)
+    }
+
+    fn output_len(&self) -> usize {
+        self.output_rows.as_ref().map_or(self.schedule.nodes, Vec::len)
+    }
+
+    /// What is odd about model and data but no failure; each starts with its name.
+    pub fn warnings(&self) -> Vec<String> {
+        if !self.graph.store().stats().weighted {
+            return Vec::new();
+        }
+        let ignores = |op: Op| !op.uses_edge_weights() && op != Op::Linear;
+        let ignoring = self.model.spec().layers().iter().map(|layer| layer.op).find(|&op| ignores(op));
+        ignoring.map(|op| format!("IgnoredEdgeWeights: {} does not use the weights of edges", op.name())).into_iter().collect()
+    }
+
+    /// Columns of the output.
+    pub fn output_columns(&self) -> usize {
+        self.schedule.output_columns
+    }
+
+    fn solution<T>(&self, output: T, facts: MemoryFacts) -> Solution<T> {
+        Solution { output, facts, status: Status::Done, warnings: self.warnings(), certificate: certificate(&facts) }
+    }
+}
