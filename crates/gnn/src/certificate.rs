@@ -2,6 +2,7 @@
 
 use certus_contract::{Basis, Certificate, Check, Claim};
 
+use crate::kernels::epilogue::no_bound_if_nan;
 use crate::plan::{Precision, Resident, Schedule};
 
 /// What was predicted of a run before it began, and what was measured.
@@ -11,7 +12,7 @@ pub struct MemoryFacts {
     pub budget: Option<u64>,
     /// Bytes at most, by the plan: the arena, the declared overhead, and an owned output.
     pub predicted_peak: u64,
-    /// The same with the arena up to the highest byte that a buffer took.
+    /// The same with those panels of the arena that the run took: scratch, vectors, declared overhead and an owned output count whole.
     pub measured_peak: u64,
     /// Bytes declared for small things.
     pub overhead: u64,
@@ -52,8 +53,7 @@ impl ErrorFacts {
     /// Takes in rows of logits and bounds.
     pub(crate) fn add(&mut self, logits: &[f32], errors: &[f32], columns: usize) {
         for (row, errors) in logits.chunks_exact(columns).zip(errors.chunks_exact(columns)) {
-            let largest = errors.iter().fold(0.0f32, |largest, &e| if e <= largest { largest } else { e });
-            self.largest = if largest <= self.largest { self.largest } else { largest };
+            self.largest = errors.iter().fold(self.largest, |largest, &e| largest.max(no_bound_if_nan(e)));
             let best = row.iter().enumerate().fold(0, |best, (k, &x)| if x > row[best] { k } else { best });
             let (top, slack) = (f64::from(row[best]), 2f64.powi(-50));
             let leads = |k: usize| {

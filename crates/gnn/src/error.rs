@@ -99,7 +99,7 @@ pub enum Error {
         suggestion: String,
     },
     /// An activation left the finite numbers.
-    #[error("the activations of node {node} after layer {layer} are not finite: they left the range of f32")]
+    #[error("the activations of node {node} after layer {layer} are not finite: they left the range of f32 (or of f16, where they are kept in it: 65504)")]
     Overflow {
         /// The layer, from 0.
         layer: usize,
@@ -157,7 +157,7 @@ impl Error {
             Error::UnusedTensor { .. } => "Remove it from the file, or add the layer that it belongs to.".into(),
             Error::NonPositiveDegree { .. } => "Use non-negative edge weights, or normalize = false.".into(),
             Error::BudgetTooSmall { suggestion, .. } => suggestion.clone(),
-            Error::Overflow { .. } => "Scale the features, or check the weights; or allow it with check_finite(false).".into(),
+            Error::Overflow { .. } => "Keep activations in f32, scale the features, or check the weights; or allow it with check_finite(false).".into(),
             Error::Io { action, .. } => match *action {
                 "reading" => "Check that the file is whole and readable.".into(),
                 _ => "Check the folder and its free space; nothing was left behind.".into(),

@@ -316,8 +316,8 @@ impl Binder<'_> {
             Norm::Batch => {
                 let (mean, variance) = (get("running_mean")?, get("running_var")?);
                 let scale = |k: usize| f64::from(weight[k]) / (f64::from(variance[k]) + NORM_EPS).sqrt();
-                if let Some(k) = (0..width).find(|&k| !scale(k).is_finite()) {
-                    let expected = "0 or more";
+                if let Some(k) = (0..width).find(|&k| variance[k] < 0.0 || !(scale(k) as f32).is_finite()) {
+                    let expected = "0 or more, and such that its root divides the weight to a finite number";
                     return Err(InputError::parameter(format!("{name}.running_var[{k}]"), variance[k], expected).into());
                 }
                 let shift = (0..width).map(|k| (f64::from(bias[k]) - f64::from(mean[k]) * scale(k)) as f32).collect();

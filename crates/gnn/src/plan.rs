@@ -451,6 +451,9 @@ impl<'a> Planner<'a> {
             }
             None => None,
         };
+        // What is refused for its size is refused before any work on the data.
+        let more = if self.reorder.is_some() { data.graph.stats().bytes() + 8 * nodes as u64 } else { 0 };
+        let schedule = self.schedule_of(data.graph, nodes, more)?;
         for normalisation in data.model.spec().layers().iter().filter_map(crate::recipes::normalisation) {
             data.graph.require_degrees(normalisation)?;
         }
@@ -465,8 +468,6 @@ impl<'a> Planner<'a> {
             }
         };
         let output_rows = rows.as_ref().map(|rows| inverse(rows));
-        let more = if rows.is_some() { graph.store().stats().bytes() + 8 * nodes as u64 } else { 0 };
-        let schedule = self.schedule_of(graph.store(), nodes, more)?;
         let (model, features, check_finite) = (data.model, data.features, self.check_finite);
         Ok(Plan { schedule, model, graph, features, feature_rows: rows, output_rows, spill, check_finite, planner: self })
     }
@@ -510,7 +511,7 @@ impl<'a> Planner<'a> {
             features: self.features.bytes(self.graph.nodes),
             weights: self.data.map_or(0, |data| data.model.bytes()),
         };
-        let candidates = self.candidates(rows_after);
+        let candidates = self.candidates(rows_after, output_rows);
         let Some(least) = candidates.iter().min_by_key(|candidate| candidate.least().0) else {
             let tier = self.tier.map_or("none".to_owned(), |tier| tier.to_string());
             return Err(
@@ -528,14 +529,21 @@ impl<'a> Planner<'a> {
         };
         let allowed = budget.unwrap_or(u64::MAX);
         if allowed < minimum {
-            let suggestion = |minimum: u64| match self.spill {
-                None => format!("Allow {minimum} bytes, or give a spill folder: then less will do."),
-                Some(_) => format!("Allow {minimum} bytes, or use fewer threads."),
-            };
             // In the terms of the budget that was given.
             let (beside, budget) = match self.budget {
                 Some(MemoryBudget::Total(budget)) => (resident.total(), budget),
                 _ => (0, allowed),
+            };
+            let suggestion = |minimum: u64| {
+                let least = |planner: Planner| planner.candidates(rows_after, output_rows).iter().map(|c| c.least().0).min();
+                let lowers = |planner: Planner| least(planner).is_some_and(|least| least.saturating_add(beside) < minimum);
+                if self.spill.is_none() && lowers(self.clone().allow_spill()) {
+                    format!("Allow {minimum} bytes, or give a spill folder: then less will do.")
+                } else if self.threads > 1 && lowers(self.clone().threads(1)) {
+                    format!("Allow {minimum} bytes, or use fewer threads.")
+                } else {
+                    format!("Allow {minimum} bytes.")
+                }
             };
             let minimum = minimum.saturating_add(beside);
             return Err(Error::BudgetTooSmall { budget, minimum, limiting_layer, suggestion: suggestion(minimum) });
@@ -545,7 +553,7 @@ impl<'a> Planner<'a> {
         let Some(chosen) = chosen.min_by(|a, b| (a.seconds, a.peak).partial_cmp(&(b.seconds, b.peak)).unwrap_or(Ordering::Equal)) else {
             return Err(InputError::too_large("the schedule", "more bytes", "2^64 - 1").into());
         };
-        Ok(self.settle(chosen, budget, (minimum, limiting_layer), resident, frontier(&candidates), output_rows))
+        Ok(self.settle(chosen, budget, (minimum, limiting_layer), resident, frontier(&candidates)))
     }
 
     /// Bytes of the graph in memory: all of it, or of a graph on disk what is known of it.
@@ -564,7 +572,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Every tier, slice and row block, with every recipe of every layer. None depends on the budget.
-    fn candidates(&self, rows_after: &dyn Fn(usize) -> u64) -> Vec<Candidate> {
+    fn candidates(&self, rows_after: &dyn Fn(usize) -> u64, output_rows: u64) -> Vec<Candidate> {
         let layers = self.spec.layers();
         let full = layers.iter().map(widest).max().unwrap_or(1);
         let mut slices = SLICES.iter().copied().filter(|&s| s < full).collect::<Vec<_>>();
@@ -590,7 +598,7 @@ impl<'a> Planner<'a> {
                 let store = Store { spill, half: self.precision != Precision::F32, bounds: self.has_bounds() };
                 let ways = Rc::new(self.ways(s, store, rows_after));
                 for &row_block in &row_blocks {
-                    candidates.push(Candidate::new(self, tier, s, store, row_block, &ways));
+                    candidates.push(Candidate::new(self, tier, s, store, row_block, &ways, output_rows));
                 }
             }
         }
@@ -630,7 +638,6 @@ impl<'a> Planner<'a> {
         (minimum, limiting_layer): (u64, usize),
         resident: Resident,
         frontier: Vec<Choice>,
-        output_rows: u64,
     ) -> Schedule {
         let Chosen { candidate, ways, peak, seconds } = chosen;
         let n = self.graph.nodes;
@@ -656,9 +663,6 @@ impl<'a> Planner<'a> {
         let sum = |of: &dyn Fn(&Cost) -> u64| picked.iter().map(|(_, cost)| of(cost)).fold(0u64, u64::saturating_add);
         let spilled = candidate.tier == Tier::Spill;
         let overhead = candidate.overhead + candidate.lists(candidate.threads()) * most(&|cost| cost.panels.max(cost.slots));
-        // The output is read back from the store, row by row.
-        let row = (final_layout.panels(candidate.slice) * candidate.slice) as u64 * candidate.store.bytes();
-        let last = output_rows.saturating_mul(row);
         let mut widths = self.spec.layers().iter().map(|layer| (layer.in_channels as u64, layer.width() as u64)).collect::<Vec<_>>();
         widths[0].0 = 0;
         let n4 = 4 * u128::from(n);
@@ -683,7 +687,7 @@ impl<'a> Planner<'a> {
             undecomposed_peak: capped(gather.max().unwrap_or(0)),
             full_width_peak: capped(full_width),
             resident,
-            bytes_read: sum(&|cost| cost.read).saturating_add(if spilled { last } else { 0 }),
+            bytes_read: sum(&|cost| cost.read).saturating_add(candidate.last_read),
             bytes_written: sum(&|cost| cost.written),
             disk: if spilled {
                 most(&|cost| cost.slots).saturating_mul(candidate.store.bytes()).saturating_mul(n).saturating_mul(candidate.slice as u64)
@@ -753,6 +757,9 @@ struct Candidate {
     disk_buffers: Option<BufferSizes>,
     /// Numbers of scratch for one row of a block.
     scratch: u64,
+    /// Bytes of the output that are read back from a file, and how long that takes.
+    last_read: u64,
+    last_seconds: f64,
 }
 
 /// Bytes declared for handles, for the buffer of an output file and for small lists.
@@ -761,6 +768,8 @@ const OVERHEAD: u64 = 40 << 10;
 const OVERHEAD_PER_THREAD: u64 = 8 << 10;
 /// Bytes of the lists that name a panel, for each part and once.
 const PANEL_LISTS: u64 = 48;
+/// The same of a panel in f16, which comes with one of bounds.
+const HALF_PANEL_LISTS: u64 = 96;
 
 /// A candidate with one recipe for each layer.
 struct Chosen<'a> {
@@ -771,7 +780,15 @@ struct Chosen<'a> {
 }
 
 impl Candidate {
-    fn new(planner: &Planner, tier: Tier, slice: usize, store: Store, row_block: usize, ways: &Rc<Ways>) -> Self {
+    fn new(
+        planner: &Planner,
+        tier: Tier,
+        slice: usize,
+        store: Store,
+        row_block: usize,
+        ways: &Rc<Ways>,
+        output_rows: u64,
+    ) -> Self {
         let (n, threads) = (planner.graph.nodes, planner.threads as u64);
         let most = |of: fn(&Cost) -> u64| ways.iter().flatten().map(|(_, cost)| of(cost)).max().unwrap_or(0);
         let output = planner.spec.out_channels() as u64;
@@ -799,8 +816,13 @@ impl Candidate {
             Some(4 * LINE),
         ];
         let fixed_arena = parts.into_iter().try_fold(0u64, |sum, part| sum.checked_add(part?));
-        let owned = if planner.owned_output { n.checked_mul(4).and_then(|b| b.checked_mul(output)) } else { Some(0) };
+        let owned = if planner.owned_output { output_rows.checked_mul(4).and_then(|b| b.checked_mul(output)) } else { Some(0) };
         let overhead = OVERHEAD + OVERHEAD_PER_THREAD * threads;
+        // The output is read back from a file, row by row.
+        let layout = ways.last().and_then(|of_layer| of_layer.first()).map(|(recipe, _)| recipe.values[recipe.output]);
+        let row = layout.map_or(0, |layout| layout.panels(slice) * slice) as u64 * store.bytes();
+        let last_read = if store.spill { output_rows.saturating_mul(row) } else { 0 };
+        let last_seconds = last_read as f64 / planner.machine.disk;
         Candidate {
             tier,
             slice,
@@ -814,11 +836,13 @@ impl Candidate {
             buffers,
             disk_buffers,
             scratch,
+            last_read,
+            last_seconds,
         }
     }
 
     fn lists(&self, threads: u64) -> u64 {
-        PANEL_LISTS * (threads + 1)
+        (threads + 1) * if self.store.half { HALF_PANEL_LISTS } else { PANEL_LISTS }
     }
 
     fn threads(&self) -> u64 {
@@ -872,6 +896,7 @@ impl Candidate {
         }
         // Blocks of a few rows leave the multiply-adds without rows to share a load of the weights.
         seconds *= 1.0 + 1.0 / self.row_block as f64;
+        seconds += self.last_seconds;
         Some(Chosen { candidate: self, ways, peak: self.peak(bytes)?, seconds })
     }
 }
@@ -886,7 +911,7 @@ fn frontier(candidates: &[Candidate]) -> Vec<Choice> {
         all.extend(caps.into_iter().filter_map(|cap| {
             let chosen = candidate.fastest(cap)?;
             let costs = chosen.ways.iter().zip(candidate.ways.iter()).map(|(&way, of_layer)| of_layer[way].1);
-            let io = costs.map(|cost| cost.read.saturating_add(cost.written)).sum();
+            let io = costs.fold(candidate.last_read, |io, cost| io.saturating_add(cost.read).saturating_add(cost.written));
             let Candidate { tier, slice, row_block, .. } = *candidate;
             Some(Choice { tier, slice, row_block, peak: chosen.peak, io, seconds: chosen.seconds })
         }));

@@ -5,7 +5,7 @@
 
 use crate::features::FeatureStats;
 use crate::graph::Normalisation;
-use crate::spec::{LayerSpec, Norm, Op, Reduce};
+use crate::spec::{LayerSpec, MOST_STEPS, Norm, Op, Reduce};
 use crate::steps::{
     Epilogue, From, INPUT, Kind, Layout, MatrixRef, Operator, OwnTerm, PanelOut, Propagate, Recipe, RowOut, Step, Term, Val, VectorSlot,
 };
@@ -57,7 +57,8 @@ pub(crate) fn recipes(layer: &LayerSpec, input: Input, s: usize, spill: bool) ->
         (Op::Gin, Order::AggregateFirst) => vec![gin_before(new())],
         (Op::Sage | Op::Graphconv, Order::CombineFirst) if layer.root_weight => {
             let mut ways = vec![beside_wide(new())];
-            if !spill {
+            // Each panel is a step.
+            if !spill && layer.out_channels.div_ceil(s) <= MOST_STEPS {
                 ways.push(beside_sliced(new()));
             }
             ways

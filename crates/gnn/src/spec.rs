@@ -18,6 +18,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     layers: Vec<LayerSpec>,
+    unknown_fields: Vec<String>,
 }
 
 /// What a layer computes from a node and the sources of its edges.
@@ -152,7 +153,7 @@ pub struct LayerSpec {
     #[serde(default = "unit")]
     pub self_loop_weight: f32,
     /// Whether sums are normalised: gcn, sgc, appnp, tag.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub normalize: bool,
     /// The aggregation; by default mean for sage and sum for graphconv.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,6 +199,10 @@ fn one() -> usize {
 
 fn yes() -> bool {
     true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn unit() -> f32 {
@@ -312,6 +317,12 @@ impl LayerSpec {
         if !self.eps.is_finite() {
             return refuse("eps", self.eps.to_string(), "finite");
         }
+        if matches!(self.op, Op::Gat | Op::Gatv2) && self.heads > MOST_STEPS {
+            return refuse("heads", self.heads.to_string(), "at most 4096");
+        }
+        if self.op == Op::Tag && self.steps() > MOST_STEPS {
+            return refuse("K", self.steps().to_string(), "at most 4096 (tag has a matrix for each)");
+        }
         if self.skip && self.width() != self.in_channels {
             return refuse(
                 "skip",
@@ -323,10 +334,78 @@ impl LayerSpec {
     }
 }
 
+/// Heads of attention, and steps of tag: each is a step of its own in a schedule.
+pub(crate) const MOST_STEPS: usize = 4096;
+
 /// The model file: everything but the layers is ignored.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct File {
-    layers: Vec<LayerSpec>,
+    layers: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The fields of a layer that some operations alone use, with those.
+const FIELDS_OF: [(&str, &[Op]); 15] = [
+    ("K", &[Op::Sgc, Op::Appnp, Op::Tag]),
+    ("alpha", &[Op::Appnp]),
+    ("heads", &[Op::Gat, Op::Gatv2]),
+    ("concat", &[Op::Gat, Op::Gatv2]),
+    ("negative_slope", &[Op::Gat, Op::Gatv2]),
+    ("share_weights", &[Op::Gatv2]),
+    ("self_loop_weight", &[Op::Gcn, Op::Sgc, Op::Appnp]),
+    ("aggr", &[Op::Sage, Op::Graphconv]),
+    ("root_weight", &[Op::Sage, Op::Graphconv]),
+    ("project", &[Op::Sage]),
+    ("l2_normalize", &[Op::Sage]),
+    ("eps", &[Op::Gin]),
+    ("train_eps", &[Op::Gin]),
+    ("hidden", &[Op::Gin]),
+    ("mlp_norm", &[Op::Gin]),
+];
+/// Those that every operation understands, or that say what is known anyway.
+const FIELDS: [&str; 13] = [
+    "op", "prefix", "in_channels", "out_channels", "add_self_loops", "normalize", "bias", "norm", "activation", "skip", "in", "out", "name",
+];
+
+/// A layer from its object: refused with an option that its operation does not have, unless it has that option's default; and the fields
+/// that are unknown.
+fn read_layer(k: usize, fields: serde_json::Map<String, serde_json::Value>) -> Result<(LayerSpec, Vec<String>), Error> {
+    let layer = serde_json::from_value::<LayerSpec>(serde_json::Value::Object(fields.clone())).map_err(|error| not_understood(&format!("layer {k}: {error}")))?;
+    let op = layer.op;
+    let refuse = |option: &'static str, expected: &str| Error::InvalidOption {
+        layer: k,
+        op: op.name().into(),
+        option,
+        value: fields[option].to_string(),
+        expected: expected.into(),
+    };
+    let is_true = |field: &str| fields.get(field).and_then(serde_json::Value::as_bool) == Some(true);
+    if op == Op::Sage && is_true("normalize") {
+        return Err(refuse("normalize", "left out for sage: rows divided by their norm are l2_normalize here"));
+    }
+    if is_true("improved") {
+        return Err(refuse("improved", "left out: a loop of weight 2 is self_loop_weight 2"));
+    }
+    let plain = LayerSpec::new(op, &layer.prefix, layer.in_channels, layer.out_channels);
+    let defaults = serde_json::to_value(plain).unwrap_or_default();
+    for (option, ops) in FIELDS_OF {
+        let Some(given) = fields.get(option).filter(|given| !given.is_null() && !ops.contains(&op)) else { continue };
+        // A sum is what the others make anyway; and one head is that, however many are put together.
+        let harmless = match option {
+            "aggr" => matches!(given.as_str(), Some("sum" | "add")),
+            "concat" => true,
+            _ => Some(given) == defaults.get(option) || given.as_f64().zip(defaults[option].as_f64()).is_some_and(|(a, b)| a == b),
+        };
+        if !harmless {
+            return Err(refuse(option, &format!("left out: {} has no such option", op.name())));
+        }
+    }
+    let known = |field: &String| FIELDS.contains(&field.as_str()) || FIELDS_OF.iter().any(|(name, _)| name == field) || field == "improved";
+    let unknown = fields.keys().filter(|field| !known(field)).map(|field| format!("layer {k} ({}): {field}", op.name())).collect();
+    Ok((layer, unknown))
+}
+
+fn not_understood(error: &str) -> Error {
+    InputError::unsupported("the model file", format!("not understood ({error})"), "a JSON object with `layers`").into()
 }
 
 impl ModelSpec {
@@ -349,25 +428,34 @@ impl ModelSpec {
                 return Err(InputError::dimension(place, format!("in_channels {}", pair[1].in_channels), expected).into());
             }
         }
-        Ok(ModelSpec { layers })
+        Ok(ModelSpec { layers, unknown_fields: Vec::new() })
+    }
+
+    /// The fields of the file's layers that are not known and were passed over: each with its layer.
+    pub fn unknown_fields(&self) -> &[String] {
+        &self.unknown_fields
     }
 
     /// The model of a description file: `{ "layers": [ { "op", "prefix", "in_channels", "out_channels", options... }, ... ] }`.
     ///
     /// # Errors
-    /// `UnsupportedFormat` for text that is no such file (an operation that is not known, a field that is missing), and as
-    /// [`ModelSpec::new`].
+    /// `UnsupportedFormat` for text that is no such file (an operation that is not known, a field that is missing), `InvalidOption` for an
+    /// option that the layer's operation does not have, and as [`ModelSpec::new`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let file = serde_json::from_str::<File>(text).map_err(|error| {
-            InputError::unsupported("the model file", format!("not understood ({error})"), "a JSON object with `layers`")
-        })?;
-        ModelSpec::new(file.layers)
+        let file = serde_json::from_str::<File>(text).map_err(|error| not_understood(&error.to_string()))?;
+        let (mut layers, mut unknown_fields) = (Vec::new(), Vec::new());
+        for (k, fields) in file.layers.into_iter().enumerate() {
+            let (layer, unknown) = read_layer(k, fields)?;
+            layers.push(layer);
+            unknown_fields.extend(unknown);
+        }
+        Ok(ModelSpec { unknown_fields, ..ModelSpec::new(layers)? })
     }
 
     /// Its description file.
     pub fn to_json(&self) -> String {
         // Names and numbers always have a JSON form.
-        serde_json::to_string_pretty(&File { layers: self.layers.clone() }).unwrap_or_default()
+        serde_json::to_string_pretty(&serde_json::json!({ "layers": self.layers })).unwrap_or_default()
     }
 
     /// The layers in order.

@@ -218,8 +218,8 @@ fn bad_model_files_are_refused() {
     refused(set(2, "out_channels", json!(7)), "InvalidOption", &["layer 2", "out_channels"]);
     refused(set(0, "skip", json!(true)), "InvalidOption", &["layer 0", "skip"]);
     // No number of f32.
-    refused(set(0, "negative_slope", json!(1e300)), "UnsupportedFormat", &["out of range"]);
-    refused(set(0, "self_loop_weight", json!(1e300)), "UnsupportedFormat", &["out of range"]);
+    refused(set(0, "negative_slope", json!(1e300)), "InvalidOption", &["layer 0", "negative_slope", "finite"]);
+    refused(set(0, "self_loop_weight", json!(1e300)), "InvalidOption", &["layer 0", "self_loop_weight", "finite"]);
 }
 
 #[test]

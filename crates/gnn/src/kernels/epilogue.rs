@@ -89,11 +89,17 @@ pub(crate) struct OtherErrors<'a> {
     pub(crate) skip: Option<RowsOf<'a>>,
 }
 
+/// A bound that is no number (a weight of zero for one that is infinite) is none.
+#[inline(always)]
+pub(crate) fn no_bound_if_nan(bound: f32) -> f32 {
+    if bound.is_nan() { f32::INFINITY } else { bound }
+}
+
 /// An operation with few roundings in either run: `propagated` bounds the distance of its exact results, `size` the numbers that it rounds. Where
 /// the operands are the same, so is the result.
 #[inline(always)]
 pub(crate) fn widened(propagated: f32, size: f32) -> f32 {
-    if propagated == 0.0 { 0.0 } else { propagated * (1.0 + 2f32.powi(-20)) + size * 2f32.powi(-20) + 2f32.powi(-100) }
+    if propagated == 0.0 { 0.0 } else { no_bound_if_nan(propagated * (1.0 + 2f32.powi(-20)) + size * 2f32.powi(-20) + 2f32.powi(-100)) }
 }
 
 impl Bound<'_> {

@@ -47,6 +47,12 @@ pub(crate) fn add_lanes(lanes: [f32; 8]) -> f32 {
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
+/// Whether all numbers are finite, also in f16 if they are kept in it.
+pub(crate) fn fits(row: &[f32], half: bool) -> bool {
+    // From here on f16 rounds to infinity.
+    if half { row.iter().all(|x| x.abs() < 65520.0) } else { all_finite(row) }
+}
+
 /// Whether all are finite.
 #[inline(always)]
 pub(crate) fn all_finite(x: &[f32]) -> bool {

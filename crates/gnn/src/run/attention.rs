@@ -9,7 +9,7 @@ use crate::graph::{Wanted, Window};
 use crate::kernels::attend::AttendPair;
 use crate::kernels::epilogue::NO_FACTORS;
 use crate::kernels::long::Scores;
-use crate::kernels::{RowsOf, all_finite, dot};
+use crate::kernels::{RowsOf, fits, dot};
 use crate::pool::{Numbers, Values, cut};
 use crate::simd::{Kernel, dispatch};
 use crate::steps::{Epilogue, Layout, PanelOut, Val, VectorSlot};
@@ -79,6 +79,7 @@ impl Runner<'_> {
         let left_ids = values.of(pairs.left).to_vec();
         let right_ids = if pairs.left == pairs.right { Vec::new() } else { values.of(pairs.right).to_vec() };
         let skip_ids = pairs.epilogue.skip.map_or(Vec::new(), |value| values.of(value)[first..first + each].to_vec());
+        let half = self.schedule.store.half;
         let attention = &params.vectors[&VectorSlot::Source][pairs.head * width..(pairs.head + 1) * width];
         // On the spill tier the sources' panels come into the buffers.
         let mut left_at = left_ids.clone();
@@ -127,7 +128,7 @@ impl Runner<'_> {
                         bound.skip = Some(RowsOf { data: &*other, first: i, stride: width });
                     }
                     bound.after_norm(out_row, i, 0, NO_FACTORS);
-                    if check && !all_finite(out_row) {
+                    if check && !fits(out_row, half) {
                         return Err(Error::Overflow { layer: at.layer, node: i });
                     }
                     access.scatter(&out_ids, head, s, i..i + 1, (out_row, None), staging)?;

@@ -81,15 +81,11 @@ impl Plan<'_> {
     pub fn run_with(&self, head: Head, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
         let columns = self.schedule.output_columns;
         let mut output = Array::zeros([self.output_len(), columns]);
-        let mut facts = self.run_rows(head, observer, |first, rows| {
+        let facts = self.run_rows(head, observer, |first, rows| {
             output.as_mut_slice()[first * columns..][..rows.len()].copy_from_slice(rows);
             Ok(())
         })?;
-        if facts.predicted_peak == self.schedule.arena + self.schedule.overhead {
-            // The plan was not told of the output, which is held all the same.
-            let owned = 4 * output.len() as u64;
-            (facts.predicted_peak, facts.measured_peak) = (facts.predicted_peak + owned, facts.measured_peak + owned);
-        }
+        let facts = self.with_owned(facts, 4 * output.len() as u64);
         Ok(self.solution(output, facts))
     }
 
@@ -109,7 +105,7 @@ impl Plan<'_> {
         Ok(self.solution((), facts))
     }
 
-    /// Runs the model and gives each node's class.
+    /// Runs the model and gives each node's class and margin: 8 bytes a node, which are counted.
     ///
     /// # Errors
     /// As [`Plan::run_with`].
@@ -125,7 +121,7 @@ impl Plan<'_> {
             }
             Ok(())
         })?;
-        Ok(self.solution(classes, facts))
+        Ok(self.solution(classes, self.with_owned(facts, 8 * n as u64)))
     }
 
     /// Runs the model and hands over the output by blocks of rows, in order: the number of the first row, and the rows one after the other.
@@ -191,17 +187,24 @@ impl Plan<'_> {
 
     /// What is odd about model and data but no failure; each starts with its name.
     pub fn warnings(&self) -> Vec<String> {
-        if !self.graph.store().stats().weighted {
-            return Vec::new();
-        }
-        let ignores = |op: Op| !op.uses_edge_weights() && op != Op::Linear;
-        let ignoring = self.model.spec().layers().iter().map(|layer| layer.op).find(|&op| ignores(op));
-        ignoring.map(|op| format!("IgnoredEdgeWeights: {} does not use the weights of edges", op.name())).into_iter().collect()
+        let spec = self.model.spec();
+        let unknown = spec.unknown_fields().iter().map(|field| format!("UnknownField: {field} is no option of this program; it was ignored"));
+        let ignores = |op: Op| self.graph.store().stats().weighted && !op.uses_edge_weights() && op != Op::Linear;
+        let ignoring = spec.layers().iter().map(|layer| layer.op).find(|&op| ignores(op));
+        let ignored = ignoring.map(|op| format!("IgnoredEdgeWeights: {} does not use the weights of edges", op.name()));
+        unknown.chain(ignored).collect()
     }
 
     /// Columns of the output.
     pub fn output_columns(&self) -> usize {
         self.schedule.output_columns
+    }
+
+    /// An output is held also where the plan was told of none, or of a smaller one.
+    fn with_owned(&self, facts: MemoryFacts, bytes: u64) -> MemoryFacts {
+        let told = self.schedule.predicted_peak - self.schedule.arena - self.schedule.overhead;
+        let more = bytes.saturating_sub(told);
+        MemoryFacts { predicted_peak: facts.predicted_peak + more, measured_peak: facts.measured_peak + more, ..facts }
     }
 
     fn solution<T>(&self, output: T, facts: MemoryFacts) -> Solution<T> {

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use super::panel_sums::{Errors, PanelSums};
 use super::parts::{Part, blocks, first_error, readers};
 use super::runner::{Place, Runner, Sum};
+use crate::cost::Store;
 use crate::error::Error;
 use crate::graph::Wanted;
-use crate::kernels::RowsOf;
+use crate::kernels::{RowsOf, fits};
 use crate::kernels::epilogue::{Bound, OtherErrors};
 use crate::model::Params;
 use crate::pool::{Access, Numbers, Values, cut};
@@ -37,7 +38,8 @@ impl Runner<'_> {
         };
         let id_of = |value: Val| values.of(value)[frame.1];
         let (mix, skip) = (epilogue.mix.map(|(alpha, value)| (alpha, id_of(value))), epilogue.skip.map(id_of));
-        let (direct, bounded) = (self.schedule.store.is_direct(), self.schedule.store.bounds);
+        let Store { bounds: bounded, half, .. } = self.schedule.store;
+        let direct = self.schedule.store.is_direct();
         let errors_at = self.schedule.panels / 2;
         if !direct {
             // The source's panel comes into memory; what else is read and written comes and goes by blocks.
@@ -112,6 +114,9 @@ impl Runner<'_> {
                         }
                         let errors = bounded.then(|| Errors { source: of(errors_at), others, out: out_errors });
                         checked(sums.run(window, rows.clone(), source, bound, out, errors)?)?;
+                        if half {
+                            checked(out.chunks_exact(s).position(|row| !fits(row, half)).map(|k| first + k))?;
+                        }
                         access.write(place.1, s, rows, out, bounded.then_some(out_errors))?;
                     }
                     Ok(())

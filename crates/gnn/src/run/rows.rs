@@ -11,13 +11,13 @@ use super::parts::{Part, blocks, even};
 use super::runner::{Place, Runner};
 use super::sums::RowSums;
 use super::terms::{Input, bound_rows, inner_width, map_rows};
-use crate::cost;
+use crate::cost::{self, Store};
 use crate::error::Error;
 use crate::features::FeatureData;
 use crate::graph::{Incoming, Wanted};
 use crate::kernels::aggregate::factors;
-use crate::kernels::epilogue::{Bound, OtherErrors, l2_normalise, standardise};
-use crate::kernels::{RowsOf, all_finite};
+use crate::kernels::epilogue::{Bound, OtherErrors, l2_normalise, standardise, widened};
+use crate::kernels::{RowsOf, fits};
 use crate::model::Params;
 use crate::plan::Plan;
 use crate::pool::{Numbers, Values};
@@ -53,7 +53,7 @@ impl Runner<'_> {
         let wanted = graph.wanted(|weighted, loops| Wanted::for_rows(outs, weighted, loops));
         let feature_row = |i: usize| plan.feature_rows.as_ref().map_or(i, |rows| rows[i] as usize);
         let features_read = AtomicU64::new(0);
-        let bounded = self.schedule.store.bounds;
+        let Store { bounds: bounded, half, .. } = self.schedule.store;
         let result = self.by_rows(own, &ranges, vec![(); ranges.len()], |part, pool, ()| {
             let Part { rows, mut access, scratch, mut reader } = part;
             let mut rest = scratch;
@@ -159,6 +159,11 @@ impl Runner<'_> {
                                 (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),
                             };
                             map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
+                            if bounded && t > 0 {
+                                // The sum with this term is rounded in both runs, also where the term itself is the same.
+                                let errors = errors[..count * width].iter_mut().zip(&*result);
+                                errors.for_each(|(e, x)| *e = widened(*e, x.abs()));
+                            }
                         }
                         let skip = out.epilogue.skip.map(|value| {
                             let place = sources.iter().position(|&source| source == From::Value(value)).unwrap_or(0);
@@ -186,7 +191,7 @@ impl Runner<'_> {
                             finish_rows(window, params, &out.epilogue, &bound, rows.clone(), result, width);
                         }
                         if plan.check_finite
-                            && let Some(k) = result.chunks_exact(width).position(|row| !all_finite(row))
+                            && let Some(k) = result.chunks_exact(width).position(|row| !fits(row, half))
                         {
                             return Err(Error::Overflow { layer: at.layer, node: rows.start + k });
                         }

@@ -65,8 +65,14 @@ impl<'a> Runner<'a> {
             plan.disk_buffer_bytes() + 4 * (LINE as usize + scratch.iter().chain(&vectors).map(|piece| piece.len()).sum::<usize>()) as u64;
         let panel = lines(n * schedule.slice as u64);
         let panels = (0..schedule.panels).map(|_| take(panel)).collect();
-        let halves = half_arena.chunks_exact_mut(plan.half_panel().max(1));
-        let halves = halves.map(|values| HalfPanel { values, errors: schedule.store.bounds.then(|| take(panel)) }).collect();
+        let (mut rest_halves, half_panel) = (half_arena, plan.half_panel());
+        let halves = if schedule.store.half && files.is_none() { schedule.slots } else { 0 };
+        let halves = (0..halves).map(|_| {
+            let (values, left) = std::mem::take(&mut rest_halves).split_at_mut(half_panel);
+            rest_halves = left;
+            HalfPanel { values, errors: schedule.store.bounds.then(|| take(panel)) }
+        });
+        let halves = halves.collect();
         let ids = if schedule.store.is_direct() { schedule.panels } else { schedule.slots };
         let error_bound = schedule.store.bounds.then_some(ErrorFacts { largest: 0.0, certified: 0 });
         let (graph, s, pool) = (plan.graph.store(), schedule.slice, Pool::new(panels, halves, ids));

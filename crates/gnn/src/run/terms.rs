@@ -6,6 +6,7 @@ use certus_numeric::{Array, Csr};
 
 use crate::features::FeatureStats;
 use crate::kernels::combine::{Combine, CombineSparse};
+use crate::kernels::epilogue::no_bound_if_nan;
 use crate::model::Params;
 use crate::simd::dispatch;
 use crate::steps::{From, Layout, RowOut, Term};
@@ -133,7 +134,7 @@ pub(super) fn bound_rows<'t>(
         *e = if *e == 0.0 {
             0.0
         } else if g <= 1.0 / 3.0 {
-            *e + 2f32.powi(-100)
+            no_bound_if_nan(*e + 2f32.powi(-100))
         } else {
             f32::INFINITY
         };
