@@ -4,6 +4,8 @@ use certus_gnn::synth::{Cleanup, hash_feature, hash_features, sbm};
 use certus_gnn::{Activation, Features, Graph, LayerSpec, Model, ModelSpec, Norm, Op, Planner, Precision, Reduce, Solution, Tier, Weights};
 use certus_numeric::{Array, Seed};
 
+use crate::support::on_disk;
+
 fn random(rows: usize, cols: usize, key: u64) -> Array<f32> {
     Array::from_fn(rows, cols, |i, j| hash_feature(Seed(key), i, j))
 }
@@ -59,6 +61,8 @@ fn graph() -> Graph {
 fn check(model: &Model, graph: &Graph, features: &Features, name: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let exact = Planner::new(model, graph, features).plan().expect(name).run().expect(name).output;
+    let file = on_disk(folder.path(), graph);
+    std::fs::remove_file(folder.path().join("graph.npz")).expect("a file");
     let half = |planner: Planner, precision| -> Solution { planner.precision(precision).plan().expect(name).run().expect(name) };
     let planner = || Planner::new(model, graph, features).threads(2).spill_dir(folder.path());
     let first = half(planner(), Precision::F16);
@@ -70,6 +74,12 @@ fn check(model: &Model, graph: &Graph, features: &Features, name: &str) {
     let class = |row: &[f32]| row.iter().enumerate().fold(0, |best, (k, &x)| if x > row[best] { k } else { best });
     let same = (0..graph.nodes()).filter(|&i| class(exact.row(i)) == class(first.output.row(i))).count() as u64;
     assert!(found.certified <= same, "{name}: {} certified, {same} the same", found.certified);
+    let from_disk = |tier| Planner::new(model, &file, features).graph_buffer(32).spill_dir(folder.path()).tier(tier).slice(3);
+    for tier in [Tier::Panels, Tier::Spill] {
+        let other = half(from_disk(tier), Precision::F16);
+        assert!(other.output == first.output, "{name} {tier:?}, graph on disk");
+        assert_eq!(other.facts.error_bound, first.facts.error_bound, "{name} {tier:?}, graph on disk");
+    }
     for (tier, slice) in [(Tier::Panels, 1), (Tier::Panels, 3), (Tier::Spill, 2)] {
         for precision in [Precision::F16, Precision::F16Unbounded] {
             let other = half(planner().tier(tier).slice(slice).row_block(16), precision);
