@@ -98,6 +98,12 @@ pub enum Error {
         /// What would need less.
         suggestion: String,
     },
+    /// The system does not give the bytes that the plan needs.
+    #[error("the system does not give the {bytes} bytes that this plan holds")]
+    OutOfMemory {
+        /// Bytes of the one allocation.
+        bytes: u64,
+    },
     /// An activation left the finite numbers.
     #[error("the activations of node {node} after layer {layer} are not finite: they left the range of f32")]
     Overflow {
@@ -138,6 +144,7 @@ impl Error {
             Error::UnusedTensor { .. } => "UnusedTensor",
             Error::NonPositiveDegree { .. } => "NonPositiveDegree",
             Error::BudgetTooSmall { .. } => "budget_too_small",
+            Error::OutOfMemory { .. } => "OutOfMemory",
             Error::Overflow { .. } => "Overflow",
             Error::Io { .. } => "Io",
             Error::Stopped { .. } => "Stopped",
@@ -157,6 +164,7 @@ impl Error {
             Error::UnusedTensor { .. } => "Remove it from the file, or add the layer that it belongs to.".into(),
             Error::NonPositiveDegree { .. } => "Use non-negative edge weights, or normalize = false.".into(),
             Error::BudgetTooSmall { suggestion, .. } => suggestion.clone(),
+            Error::OutOfMemory { .. } => "Give a budget below what is free, and a spill folder where that is too small.".into(),
             Error::Overflow { .. } => "Scale the features, or check the weights; or allow it with check_finite(false).".into(),
             Error::Io { action, .. } => match *action {
                 "reading" => "Check that the file is whole and readable.".into(),

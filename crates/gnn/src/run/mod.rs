@@ -63,12 +63,22 @@ pub struct Classes {
     pub margin: Vec<f32>,
 }
 
+/// Asks the system for that many bytes, so that its refusal is an error and not the end of the process.
+fn require_memory(bytes: u64) -> Result<(), Error> {
+    let refused = Error::OutOfMemory { bytes };
+    match usize::try_from(bytes) {
+        Ok(count) if Vec::<u8>::new().try_reserve_exact(count).is_ok() => Ok(()),
+        _ => Err(refused),
+    }
+}
+
 impl Plan<'_> {
     /// Runs the model and gives the output as an array, which a budget counts if the planner was told by
     /// [`Planner::owned_output`](crate::Planner::owned_output).
     ///
     /// # Errors
-    /// `Overflow` with layer and node for an activation that is not finite, `NonFinite` for such a feature, `Io`.
+    /// `Overflow` with layer and node for an activation that is not finite, `NonFinite` for such a feature, `OutOfMemory` where the system
+    /// has not the bytes of the plan, `Io`.
     pub fn run(&self) -> Result<Solution, Error> {
         self.run_with(Head::Logits, ignore_events)
     }
@@ -148,6 +158,7 @@ impl Plan<'_> {
         };
         let halves = if schedule.store.half && files.is_none() { schedule.slots * self.half_panel() } else { 0 };
         let disk_buffers = schedule.buffers.iter().flat_map(|&sizes| (0..schedule.threads).map(move |_| Buffers::new(sizes))).collect();
+        require_memory(schedule.arena)?;
         let mut arena = vec![0.0f32; (schedule.arena - self.disk_buffer_bytes()) as usize / 4 - halves / 2];
         let mut half_arena = vec![f16::ZERO; halves];
         let mut runner = Runner::new(self, &mut arena, &mut half_arena, disk_buffers, files);
