@@ -68,6 +68,36 @@ fn the_minimum_is_a_threshold_and_a_refusal_writes_nothing() {
 }
 
 #[test]
+fn a_graph_on_disk_gives_the_same_bits_and_takes_less() {
+    let dir = examples();
+    let dir = dir.path();
+    fs::create_dir(dir.join("spill")).unwrap();
+    let all = ok(dir, &format!("infer {MODEL} --threads 1 --out all.npy"));
+    let expected = fs::read(dir.join("all.npy")).unwrap();
+    for options in ["", "--spill spill", "--threads 3"] {
+        let threads = if options.contains("threads") { "" } else { "--threads 1" };
+        let plan = ok(dir, &format!("plan {MODEL} {threads} {options} --graph-on-disk"));
+        let minimum = bytes(&plan, "minimum_budget");
+        assert!(bytes(&plan, "resident_bytes") < bytes(&all, "resident_bytes"), "{plan}");
+        let value = ok(dir, &format!("infer {MODEL} {threads} {options} --graph-on-disk --budget {minimum} --out some.npy"));
+        assert!(fs::read(dir.join("some.npy")).unwrap() == expected, "{options}");
+        assert_eq!(value["certificate"]["verdict"], "holds", "{options}: {value}");
+        assert_eq!(value["metrics"]["graph_on_disk"], true);
+        // Offsets, sources and no weights, once for each panel.
+        assert!(bytes(&value, "bytes_read") >= 8 * 1001, "{options}: {value}");
+        let (code, _) =
+            run_json(dir, &format!("certus gnn infer {MODEL} {threads} {options} --graph-on-disk --budget {} --out no.npy", minimum - 1));
+        assert_eq!((code, listing(&dir.join("spill")).len()), (2, 0), "{options}: one byte less");
+    }
+    let sizes = "plan --sizes nodes=169343,edges=1166243 --model arxiv.json --threads 1";
+    let (memory, disk) = (ok(dir, sizes), ok(dir, &format!("{sizes} --graph-on-disk")));
+    assert_eq!(bytes(&memory, "resident_bytes"), 8 * 169_344 + 4 * 1_166_243);
+    assert!(bytes(&disk, "resident_bytes") < 4096);
+    let (code, value) = run_json(dir, "certus gnn plan --graph nowhere --model gcn.json --weights gcn.safetensors --graph-on-disk");
+    assert_eq!((code, &value["error"]["kind"]), (2, &"NotFound".into()), "{value}");
+}
+
+#[test]
 fn sizes_alone_make_a_plan_and_f16_says_how_far_it_is() {
     let dir = examples();
     let dir = dir.path();

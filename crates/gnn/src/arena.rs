@@ -1,8 +1,6 @@
 //! The memory of a run: zeroed, asked for in one piece, in large pages where the system has them.
 #![allow(unsafe_code, reason = "advice to the system about pages has no safe form")]
 
-use certus_contract::InputError;
-
 use crate::Error;
 
 /// Bytes from which large pages are asked for: a few of them.
@@ -14,9 +12,9 @@ const LARGE: usize = 8 << 20;
 /// touched on its own.
 ///
 /// # Errors
-/// `TooLarge` where the system does not give so much.
+/// `OutOfMemory` where the system does not give so much.
 pub(crate) fn zeros<T: bytemuck::Zeroable>(numbers: usize) -> Result<Vec<T>, Error> {
-    let refused = |()| InputError::too_large("the working memory", format!("{} bytes", numbers * size_of::<T>()), "what the system gives");
+    let refused = |()| Error::OutOfMemory { bytes: (numbers as u64).saturating_mul(size_of::<T>() as u64) };
     let zeros = bytemuck::try_zeroed_vec(numbers).map_err(refused)?;
     prefer_large_pages(&zeros);
     Ok(zeros)

@@ -98,8 +98,16 @@ pub enum Error {
         /// What would need less.
         suggestion: String,
     },
+    /// The system does not give the bytes that the plan needs.
+    #[error("the system does not give the {bytes} bytes that this plan holds")]
+    OutOfMemory {
+        /// Bytes of the one allocation.
+        bytes: u64,
+    },
     /// An activation left the finite numbers.
-    #[error("the activations of node {node} after layer {layer} are not finite: they left the range of f32 (or of f16, where they are kept in it: 65504)")]
+    #[error(
+        "the activations of node {node} after layer {layer} are not finite: they left the range of f32 (or of f16, where they are kept in it: 65504)"
+    )]
     Overflow {
         /// The layer, from 0.
         layer: usize,
@@ -138,6 +146,7 @@ impl Error {
             Error::UnusedTensor { .. } => "UnusedTensor",
             Error::NonPositiveDegree { .. } => "NonPositiveDegree",
             Error::BudgetTooSmall { .. } => "budget_too_small",
+            Error::OutOfMemory { .. } => "OutOfMemory",
             Error::Overflow { .. } => "Overflow",
             Error::Io { .. } => "Io",
             Error::Stopped { .. } => "Stopped",
@@ -157,7 +166,10 @@ impl Error {
             Error::UnusedTensor { .. } => "Remove it from the file, or add the layer that it belongs to.".into(),
             Error::NonPositiveDegree { .. } => "Use non-negative edge weights, or normalize = false.".into(),
             Error::BudgetTooSmall { suggestion, .. } => suggestion.clone(),
-            Error::Overflow { .. } => "Keep activations in f32, scale the features, or check the weights; or allow it with check_finite(false).".into(),
+            Error::OutOfMemory { .. } => "Give a budget below what is free, and a spill folder where that is too small.".into(),
+            Error::Overflow { .. } => {
+                "Keep activations in f32, scale the features, or check the weights; or allow it with check_finite(false).".into()
+            }
             Error::Io { action, .. } => match *action {
                 "reading" => "Check that the file is whole and readable.".into(),
                 _ => "Check the folder and its free space; nothing was left behind.".into(),

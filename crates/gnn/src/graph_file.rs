@@ -1,31 +1,56 @@
-//! Graphs and features in `.npz` archives.
+//! Graphs and features in files.
 
 use std::path::Path;
 
 use certus_contract::InputError;
-use certus_io::{Format, Matrix, Npz, Source, read_matrix};
-use certus_numeric::Csr;
+use certus_io::{Format, Matrix, Npz, Source, read_as, read_matrix};
+use certus_numeric::{Array, Csr};
 
 use crate::error::Error;
 use crate::features::Features;
 use crate::graph::Graph;
+use crate::storage::GraphFile;
 
 /// Reads a graph: `num_nodes`, `indptr` (n + 1), `indices` (m; row = target, entries = sources), and optionally `edge_weight` (m). With
-/// `x_indptr`, `x_indices`, `x_data` and `num_features` the archive has sparse features too. Other arrays are ignored.
+/// `x_indptr`, `x_indices`, `x_data` and `num_features` the archive has sparse features too. Other arrays are ignored. A folder with
+/// `indptr.npy`, `indices.npy` and perhaps `edge_weight.npy` is a graph as well.
 ///
 /// # Errors
 /// As for any file; `InvalidGraph` for arrays that contradict each other, `InvalidSparsity` for such features; `NonFinite`.
 pub fn read_graph(path: impl AsRef<Path>) -> Result<(Graph, Option<Features>), Error> {
-    let mut file = Npz::open(Source::file(path.as_ref()))?;
+    let path = path.as_ref();
+    if path.is_dir() {
+        let array = |name: &str| Source::file(path.join(format!("{name}.npy")));
+        let weights = if path.join("edge_weight.npy").exists() { Some(read_as::<f64>(array("edge_weight"))?) } else { None };
+        let indptr = read_as::<i64>(array("indptr"))?;
+        return Ok((graph_of(indptr.len().saturating_sub(1), indptr, read_as::<i64>(array("indices"))?, weights)?, None));
+    }
+    let mut file = Npz::open(Source::file(path))?;
     let nodes = file.scalar::<u64>("num_nodes")?;
     let nodes =
         usize::try_from(nodes).map_err(|_| InputError::too_large("num_nodes", nodes.to_string(), "the address space of this machine"))?;
-    let indptr = file.array::<i64>("indptr")?;
+    let (indptr, indices) = (file.array::<i64>("indptr")?, file.array::<i64>("indices")?);
+    let weights = if file.contains("edge_weight") { Some(file.array::<f64>("edge_weight")?) } else { None };
+    let graph = graph_of(nodes, indptr, indices, weights)?;
+    Ok((graph, features_beside(&mut file, nodes)?))
+}
+
+/// As [`read_graph`], but the graph stays where it is.
+///
+/// # Errors
+/// As there, and as [`GraphFile::open`].
+pub fn open_graph(path: impl AsRef<Path>) -> Result<(GraphFile, Option<Features>), Error> {
+    let path = path.as_ref();
+    let graph = GraphFile::open(path)?;
+    let features = if path.is_dir() { None } else { features_beside(&mut Npz::open(Source::file(path))?, graph.nodes())? };
+    Ok((graph, features))
+}
+
+fn graph_of(nodes: usize, indptr: Array<i64>, indices: Array<i64>, weights: Option<Array<f64>>) -> Result<Graph, Error> {
     indptr.require_vector("indptr")?;
     if let Some(k) = indptr.as_slice().iter().position(|&p| p < 0) {
         return Err(Error::InvalidGraph { array: "indptr", at: Some(k), problem: format!("{} is negative", indptr.as_slice()[k]) });
     }
-    let indices = file.array::<i64>("indices")?;
     indices.require_vector("indices")?;
     if let Some(k) = indices.as_slice().iter().position(|&j| u32::try_from(j).is_err()) {
         let problem = format!("source {} is outside 0..{nodes}", indices.as_slice()[k]);
@@ -33,22 +58,23 @@ pub fn read_graph(path: impl AsRef<Path>) -> Result<(Graph, Option<Features>), E
     }
     let indptr = indptr.into_vec().into_iter().map(|p| p as u64).collect();
     let indices = indices.into_vec().into_iter().map(|j| j as u32).collect();
-    let mut graph = Graph::from_csr(nodes, indptr, indices)?;
-    if file.contains("edge_weight") {
-        let weights = file.array::<f64>("edge_weight")?;
-        weights.require_vector("edge_weight")?;
-        graph = graph.with_weights(weights.as_slice().iter().map(|&w| w as f32).collect())?;
-    }
+    let graph = Graph::from_csr(nodes, indptr, indices)?;
+    let Some(weights) = weights else { return Ok(graph) };
+    weights.require_vector("edge_weight")?;
+    graph.with_weights(weights.as_slice().iter().map(|&w| w as f32).collect())
+}
+
+/// The sparse features in a graph's archive, if there are some.
+fn features_beside(file: &mut Npz, nodes: usize) -> Result<Option<Features>, Error> {
     let names = ["x_indptr", "x_indices", "x_data", "num_features"];
     if !names.iter().any(|name| file.contains(name)) {
-        return Ok((graph, None));
+        return Ok(None);
     }
     let columns = file.scalar::<u64>("num_features")? as usize;
     let indptr = file.array::<u64>("x_indptr")?.into_vec().into_iter().map(|p| p as usize).collect();
     let indices = file.array::<u32>("x_indices")?.into_vec();
     let values = file.array::<f64>("x_data")?.into_vec().into_iter().map(|v| v as f32).collect();
-    let features = Csr::new(nodes, columns, indptr, indices, values)?;
-    Ok((graph, Some(Features::sparse(features)?)))
+    Ok(Some(Features::sparse(Csr::new(nodes, columns, indptr, indices, values)?)?))
 }
 
 /// Features of their own file: dense in an `.npy`, which is streamed; of an `.npz` a SciPy sparse matrix, or a dense array, in memory.

@@ -64,7 +64,7 @@ pub use cost::MachineModel;
 pub use error::Error;
 pub use features::{FeatureStats, Features};
 pub use graph::{Graph, GraphStats, GraphStore};
-pub use graph_file::{read_features, read_graph};
+pub use graph_file::{open_graph, read_features, read_graph};
 pub use model::Model;
 pub use plan::{Choice, MemoryBudget, Plan, PlannedLayer, Planner, Precision, Resident, Schedule, Tier};
 pub use recipes::Order;

@@ -780,15 +780,7 @@ struct Chosen<'a> {
 }
 
 impl Candidate {
-    fn new(
-        planner: &Planner,
-        tier: Tier,
-        slice: usize,
-        store: Store,
-        row_block: usize,
-        ways: &Rc<Ways>,
-        output_rows: u64,
-    ) -> Self {
+    fn new(planner: &Planner, tier: Tier, slice: usize, store: Store, row_block: usize, ways: &Rc<Ways>, output_rows: u64) -> Self {
         let (n, threads) = (planner.graph.nodes, planner.threads as u64);
         let most = |of: fn(&Cost) -> u64| ways.iter().flatten().map(|(_, cost)| of(cost)).max().unwrap_or(0);
         let output = planner.spec.out_channels() as u64;

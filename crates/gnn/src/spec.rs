@@ -363,13 +363,26 @@ const FIELDS_OF: [(&str, &[Op]); 15] = [
 ];
 /// Those that every operation understands, or that say what is known anyway.
 const FIELDS: [&str; 13] = [
-    "op", "prefix", "in_channels", "out_channels", "add_self_loops", "normalize", "bias", "norm", "activation", "skip", "in", "out", "name",
+    "op",
+    "prefix",
+    "in_channels",
+    "out_channels",
+    "add_self_loops",
+    "normalize",
+    "bias",
+    "norm",
+    "activation",
+    "skip",
+    "in",
+    "out",
+    "name",
 ];
 
 /// A layer from its object: refused with an option that its operation does not have, unless it has that option's default; and the fields
 /// that are unknown.
 fn read_layer(k: usize, fields: serde_json::Map<String, serde_json::Value>) -> Result<(LayerSpec, Vec<String>), Error> {
-    let layer = serde_json::from_value::<LayerSpec>(serde_json::Value::Object(fields.clone())).map_err(|error| not_understood(&format!("layer {k}: {error}")))?;
+    let layer = serde_json::from_value::<LayerSpec>(serde_json::Value::Object(fields.clone()))
+        .map_err(|error| not_understood(&format!("layer {k}: {error}")))?;
     let op = layer.op;
     let refuse = |option: &'static str, expected: &str| Error::InvalidOption {
         layer: k,

@@ -2,12 +2,12 @@
 
 use certus_contract::ignore_events;
 use certus_gnn::{
-    Activation, FeatureStats, Features, Graph, GraphStats, Head, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Planner, Reduce,
-    Reorder, Tier,
+    Activation, FeatureStats, Features, Graph, GraphFile, GraphStats, Head, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Planner,
+    Reduce, Reorder, Tier,
 };
 use certus_testkit::memory::{alone, peak};
 
-use crate::support::{Random, features, npy_of, weights};
+use crate::support::{Random, features, npy_of, npz_of, weights};
 
 const NODES: usize = 20_000;
 
@@ -95,6 +95,49 @@ fn no_tier_holds_more_than_its_plan_says() {
     });
 }
 
+/// A graph on disk takes its buffers, and nothing that grows with it.
+#[test]
+fn a_graph_on_disk_takes_its_buffers_alone() {
+    alone(|| {
+        let random = &mut Random(6);
+        let graph = graph(random, NODES);
+        let weighted = graph.clone().with_weights((0..graph.edges()).map(|_| 1.5 + random.number()).collect()).expect("weights");
+        let x = features(random, NODES, 12, false);
+        let folder = tempfile::tempdir().expect("a folder");
+        let streamed = Features::npy(npy_of(folder.path(), "x.npy", &x)).expect("features");
+        let pools = [pool(1), pool(3)];
+        for graph in [graph, weighted] {
+            let path = npz_of(folder.path(), "graph.npz", &graph);
+            let (file, bytes) = peak(|| GraphFile::open(&path));
+            let file = file.expect("a graph");
+            // Buffers of the readers of archives, and three of 4 KiB: the graph's arrays take more than 500 KiB.
+            assert!(bytes <= 128 << 10, "{bytes} bytes to open a graph");
+            for op in [Op::Gcn, Op::Appnp, Op::Sage, Op::Gin, Op::Gat, Op::Gatv2, Op::Graphconv, Op::Tag] {
+                let spec = stack(op, None);
+                let model = Model::new(spec.clone(), &weights(random, &spec)).expect("a model");
+                for (pool, threads) in pools.iter().zip([1, 3]) {
+                    let planner = || Planner::new(&model, &file, &streamed).threads(threads).spill_dir(folder.path());
+                    for (tier, slice) in [(Tier::Fused, 16), (Tier::Panels, 4), (Tier::Spill, 4)] {
+                        let with = planner().tier(tier).slice(slice).row_block(256);
+                        if let Ok(schedule) = with.schedule() {
+                            assert!(schedule.graph_on_disk && schedule.resident.graph <= 4096, "{:?}", schedule.resident);
+                            measure(with, pool, &format!("{op:?} {tier} {slice} {threads} on disk"));
+                        }
+                    }
+                    if op != Op::Gcn || threads == 3 {
+                        continue;
+                    }
+                    // Each block of rows is a call of the system, and of one row at the minimum.
+                    let minimum = planner().schedule().expect("a plan").minimum;
+                    let in_all = minimum + planner().schedule().expect("a plan").resident.total();
+                    measure(planner().budget(MemoryBudget::Total(in_all)), pool, &format!("{op:?} at {in_all} bytes in all"));
+                    assert!(planner().budget(MemoryBudget::Total(in_all - 1)).plan().is_err());
+                }
+            }
+        }
+    });
+}
+
 /// Where panels are many and rows few, lists of panels are what takes memory.
 #[test]
 fn many_panels_stay_within_the_declared_bytes() {
@@ -144,6 +187,16 @@ fn an_owned_output_is_counted() {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, bytes) = pool.install(|| peak(|| plan.run_to_npy(folder.path().join("y.npy"), Head::Logits, ignore_events)));
         assert!(bytes as u64 <= file.expect("a file").facts.predicted_peak, "{bytes}");
+        // Classes are held, too, whether the planner was told of an output or not.
+        let (classes, bytes) = pool.install(|| peak(|| plan.run_classes(ignore_events)));
+        let facts = classes.expect("classes").facts;
+        assert!(bytes as u64 <= facts.predicted_peak && bytes as u64 > plan.schedule().arena, "{bytes}");
+        assert_eq!(facts.predicted_peak, plan.schedule().predicted_peak + 8 * NODES as u64);
+        // A node may be asked for many times.
+        let many = Planner::new(&model, &graph, &dense).owned_output().plan().expect("a plan").of_nodes(&[3; 50_000]).expect("a plan");
+        let (solution, bytes) = pool.install(|| peak(|| many.run()));
+        assert!(bytes as u64 <= solution.expect("an answer").facts.predicted_peak, "{bytes}");
+        assert_eq!(many.schedule().predicted_peak - many.schedule().arena - many.schedule().overhead, 4 * 50_000 * 7);
     });
 }
 

@@ -127,7 +127,10 @@ proptest! {
         let random = &mut Random(seed);
         let setting = Setting::random(seed, &ops(seed), nodes);
         let folder = tempfile::tempdir().unwrap();
-        let mut planner = setting.planner().threads(1 + random.below(3));
+        let file = on_disk(folder.path(), &setting.graph);
+        std::fs::remove_file(folder.path().join("graph.npz")).unwrap();
+        let planner = if random.flip() { setting.planner() } else { Planner::new(&setting.model, &file, &setting.features) };
+        let mut planner = planner.threads(1 + random.below(3));
         if random.flip() { planner = planner.spill_dir(folder.path()) }
         if random.flip() { planner = planner.owned_output() }
         if random.below(3) == 0 { planner = planner.slice(1 + random.below(9)) }
@@ -253,6 +256,10 @@ proptest! {
             // Of a part again, by the numbers of the whole graph.
             let again = part.of_nodes(&ids[..1]).unwrap().run().unwrap().output;
             prop_assert_eq!(bits(&again), bits(&Array::matrix(1, whole.cols(), whole.row(ids[0] as usize).to_vec()).unwrap()));
+            // Of a graph on disk too, whose part is in memory.
+            let file = on_disk(folder.path(), &setting.graph);
+            let part = Planner::new(&setting.model, &file, features).graph_buffer(8).plan().unwrap().of_nodes(&ids).unwrap();
+            prop_assert_eq!(bits(&part.run().unwrap().output), bits(&solution.output), "{}: on disk", what);
             // All nodes alone are the whole, and none are nothing.
             let all = (0..nodes as u32).collect::<Vec<_>>();
             same(&whole, &plan.of_nodes(&all).unwrap().run().unwrap().output, &what);

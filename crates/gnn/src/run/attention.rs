@@ -9,7 +9,7 @@ use crate::graph::{Wanted, Window};
 use crate::kernels::attend::AttendPair;
 use crate::kernels::epilogue::NO_FACTORS;
 use crate::kernels::long::Scores;
-use crate::kernels::{RowsOf, fits, dot};
+use crate::kernels::{RowsOf, dot, fits};
 use crate::pool::{Numbers, Values, cut};
 use crate::simd::{Kernel, dispatch};
 use crate::steps::{Epilogue, Layout, PanelOut, Val, VectorSlot};

@@ -69,7 +69,8 @@ impl Plan<'_> {
     /// [`Planner::owned_output`](crate::Planner::owned_output).
     ///
     /// # Errors
-    /// `Overflow` with layer and node for an activation that is not finite, `NonFinite` for such a feature, `Io`.
+    /// `Overflow` with layer and node for an activation that is not finite, `NonFinite` for such a feature, `OutOfMemory` where the system
+    /// has not the bytes of the plan, `Io`.
     pub fn run(&self) -> Result<Solution, Error> {
         self.run_with(Head::Logits, ignore_events)
     }
@@ -188,7 +189,8 @@ impl Plan<'_> {
     /// What is odd about model and data but no failure; each starts with its name.
     pub fn warnings(&self) -> Vec<String> {
         let spec = self.model.spec();
-        let unknown = spec.unknown_fields().iter().map(|field| format!("UnknownField: {field} is no option of this program; it was ignored"));
+        let unknown =
+            spec.unknown_fields().iter().map(|field| format!("UnknownField: {field} is no option of this program; it was ignored"));
         let ignores = |op: Op| self.graph.store().stats().weighted && !op.uses_edge_weights() && op != Op::Linear;
         let ignoring = spec.layers().iter().map(|layer| layer.op).find(|&op| ignores(op));
         let ignored = ignoring.map(|op| format!("IgnoredEdgeWeights: {} does not use the weights of edges", op.name()));

@@ -23,7 +23,7 @@ impl NpyFeatures {
     /// # Errors
     /// As for any `.npy` file; `UnsupportedFormat` for entries that are no floats or integers of up to 16 bits.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let location = NpyLocation::of(&Source::file(path))?;
+        let location = NpyLocation::of(Source::file(path))?;
         let supported = matches!(
             location.header.dtype,
             Dtype::Float16 | Dtype::Float32 | Dtype::Float64 | Dtype::Int8 | Dtype::UInt8 | Dtype::Int16 | Dtype::UInt16 | Dtype::Bool

@@ -14,7 +14,8 @@ use crate::verb::Verb;
 /// The output is the same to the bit for every budget, spill folder and number of threads.
 #[derive(clap::Args)]
 pub(super) struct Infer {
-    /// The graph: an .npz with num_nodes, indptr, indices (row = target, entries = sources), optionally edge_weight and sparse features
+    /// The graph: an .npz with num_nodes, indptr, indices (row = target, entries = sources), optionally edge_weight and sparse features;
+    /// or a folder with indptr.npy, indices.npy and perhaps edge_weight.npy
     #[arg(long, value_name = "G.npz")]
     graph: InFile,
     /// The model's description: layers with op, prefix, in_channels, out_channels and options
@@ -65,10 +66,11 @@ impl Verb for Infer {
     const EXAMPLES: &'static [&'static str] = &[
         "certus gnn infer --graph community.npz --model gcn.json --weights gcn.safetensors --budget 200KiB --out logits.npy",
         "certus gnn infer --graph community.npz --model gcn.json --weights gcn.safetensors --budget 80KiB --spill . --out logits.npy",
+        "certus gnn infer --graph community.npz --model gcn.json --weights gcn.safetensors --graph-on-disk --out logits.npy",
     ];
 
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
-        let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref())?;
+        let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref(), &self.schedule)?;
         let plan = self.schedule.apply(data.planner()).plan()?;
         let staged = ctx.stage(&self.out)?;
         let solution = plan.run_to_npy(staged.path(), self.head.into(), ctx.observer())?;

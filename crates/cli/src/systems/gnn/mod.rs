@@ -56,7 +56,7 @@ impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
             Error::File(error) => error.exit(),
-            Error::Io { action: "writing", .. } => Exit::Failed,
+            Error::Io { action: "writing", .. } | Error::OutOfMemory { .. } => Exit::Failed,
             Error::Stopped { .. } => Exit::NotReached,
             _ => Exit::BadInput,
         }

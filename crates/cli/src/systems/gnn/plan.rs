@@ -16,7 +16,8 @@ use crate::verb::Verb;
 /// From data, or from sizes alone: then features are taken as dense and streamed from a file, and no weights are needed.
 #[derive(clap::Args)]
 pub(super) struct Plan {
-    /// The graph: an .npz with num_nodes, indptr, indices (row = target, entries = sources), optionally edge_weight and sparse features
+    /// The graph: an .npz with num_nodes, indptr, indices (row = target, entries = sources), optionally edge_weight and sparse features;
+    /// or a folder with indptr.npy, indices.npy and perhaps edge_weight.npy
     #[arg(long, value_name = "G.npz", required_unless_present = "sizes")]
     graph: Option<InFile>,
     /// The model's description: layers with op, prefix, in_channels, out_channels and options
@@ -45,7 +46,7 @@ impl Verb for Plan {
         let schedule = match (&self.sizes, &self.graph, &self.weights) {
             (Some(sizes), ..) => from_sizes(&read_spec(&self.model)?, *sizes, &self.schedule).schedule()?,
             (None, Some(graph), Some(weights)) => {
-                let data = Data::read(graph, &self.model, weights, self.features.as_ref())?;
+                let data = Data::read(graph, &self.model, weights, self.features.as_ref(), &self.schedule)?;
                 self.schedule.apply(data.planner()).plan()?.schedule().clone()
             }
             // clap asks for one or the other.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use certus_contract::InputError;
 use certus_gnn::{
-    FeatureStats, Features, Graph, GraphStats, MemoryBudget, Model, ModelSpec, Planner, Precision, Schedule, Weights, read_features,
-    read_graph,
+    FeatureStats, Features, Graph, GraphFile, GraphStats, MemoryBudget, Model, ModelSpec, Planner, Precision, Schedule, Weights,
+    open_graph, read_features, read_graph,
 };
 
 use crate::args::InFile;
@@ -89,6 +89,11 @@ pub(super) struct ScheduleArgs {
     /// A folder for activations that memory does not hold; it is empty again afterwards
     #[arg(long, value_name = "DIR")]
     pub(super) spill: Option<PathBuf>,
+    /// Leave the graph on disk, and read its edges through small buffers whenever they are needed
+    ///
+    /// The graph is then an .npz that is not compressed (np.savez), or a folder with indptr.npy, indices.npy and perhaps edge_weight.npy.
+    #[arg(long)]
+    pub(super) graph_on_disk: bool,
     /// What activations are kept in
     #[arg(long, value_enum, default_value_t)]
     precision: PrecisionArg,
@@ -114,8 +119,14 @@ impl ScheduleArgs {
 /// The files of a model and its data.
 pub(super) struct Data {
     pub(super) model: Model,
-    pub(super) graph: Graph,
+    pub(super) graph: AnyGraph,
     pub(super) features: Features,
+}
+
+/// A graph in memory or on disk.
+pub(super) enum AnyGraph {
+    Memory(Graph),
+    Disk(Box<GraphFile>),
 }
 
 /// The model's description.
@@ -130,11 +141,23 @@ pub(super) fn read_spec(file: &InFile) -> Result<ModelSpec, CliError> {
 }
 
 impl Data {
-    pub(super) fn read(graph: &InFile, model: &InFile, weights: &InFile, features: Option<&InFile>) -> Result<Data, CliError> {
+    pub(super) fn read(
+        graph: &InFile,
+        model: &InFile,
+        weights: &InFile,
+        features: Option<&InFile>,
+        args: &ScheduleArgs,
+    ) -> Result<Data, CliError> {
         let spec = read_spec(model)?;
         let weights = Weights::read(weights.path())?;
         let model = Model::new(spec, &weights)?;
-        let (graph, own) = read_graph(graph.path())?;
+        let (graph, own) = if args.graph_on_disk {
+            let (graph, own) = open_graph(graph.path())?;
+            (AnyGraph::Disk(Box::new(graph)), own)
+        } else {
+            let (graph, own) = read_graph(graph.path())?;
+            (AnyGraph::Memory(graph), own)
+        };
         let features = match (features, own) {
             (Some(file), _) => read_features(file)?,
             (None, Some(own)) => own,
@@ -150,7 +173,10 @@ impl Data {
     }
 
     pub(super) fn planner(&self) -> Planner<'_> {
-        Planner::new(&self.model, &self.graph, &self.features)
+        match &self.graph {
+            AnyGraph::Memory(graph) => Planner::new(&self.model, graph, &self.features),
+            AnyGraph::Disk(graph) => Planner::new(&self.model, &**graph, &self.features),
+        }
     }
 }
 
@@ -159,6 +185,7 @@ pub(super) fn from_sizes<'a>(spec: &'a ModelSpec, sizes: Sizes, args: &ScheduleA
     let graph = GraphStats { nodes: sizes.nodes, edges: sizes.edges, weighted: false };
     let features = FeatureStats::Streamed { columns: spec.in_channels(), entry_bytes: 4 };
     let planner = args.apply(Planner::from_stats(spec, graph, features));
+    let planner = if args.graph_on_disk { planner.graph_on_disk() } else { planner };
     if args.spill.is_some() { planner.allow_spill() } else { planner }
 }
 
@@ -173,6 +200,7 @@ pub(super) fn report(report: Report, schedule: &Schedule) -> Report {
         .metric("resident_bytes", schedule.resident.total())
         .metric("overhead_bytes", schedule.overhead)
         .metric("tier", schedule.tier.to_string())
+        .metric("graph_on_disk", schedule.graph_on_disk)
         .metric("slice", schedule.slice)
         .metric("row_block", schedule.row_block)
 }
