@@ -14,7 +14,7 @@ use crate::field::Field;
 use crate::graph::{BufferSizes, DiskGraph, Graph, GraphStats, GraphStore};
 use crate::kernels::long::BOUNDED_SUMS;
 use crate::model::Model;
-use crate::recipes::{Input, Order, order, recipes};
+use crate::recipes::{Input, Jump, Order, order, recipes};
 use crate::reorder::{Reorder, Reordered, inverse};
 use crate::spec::{LayerSpec, ModelSpec, Op};
 use crate::steps::{Layout, Recipe};
@@ -609,13 +609,24 @@ impl<'a> Planner<'a> {
         let mut input = Input::Features(self.features);
         let mut hops = 0;
         let mut ways = Vec::new();
-        for layer in self.spec.layers() {
+        // Outputs that jumping knowledge will join, but for the last one.
+        let (join, mut kept) = (self.spec.join(), Vec::new());
+        for (k, layer) in self.spec.layers().iter().enumerate() {
+            let keeps_input = k > 0 && join.is_some_and(|join| k < join);
+            let joins = join == Some(k);
+            let jump = Jump { keeps_input, earlier: if joins { &kept } else { &[] } };
+            let beside = if joins { 0 } else { kept.iter().map(|layout: &Layout| layout.panels(s) as u64).sum() };
             let priced = |recipe: Recipe| {
-                let cost = cost(&recipe, &sizes, &|after| rows_after(hops + after));
+                let cost = cost(&recipe, &sizes, beside, &|after| rows_after(hops + after));
                 (recipe, cost)
             };
-            let of_layer = recipes(layer, input, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
+            let of_layer = recipes(layer, input, jump, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
             let (recipe, _) = &of_layer[0];
+            match input {
+                Input::Value(layout) if keeps_input => kept.push(layout),
+                _ if joins => kept.clear(),
+                _ => {}
+            }
             input = Input::Value(recipe.values[recipe.output]);
             hops += recipe.hops;
             ways.push(of_layer);
@@ -712,6 +723,9 @@ impl<'a> Planner<'a> {
 
 /// Columns of the widest group of any value of a layer, its input excepted.
 fn widest(layer: &LayerSpec) -> usize {
+    if layer.op == Op::Jk {
+        return 0;
+    }
     let hidden = if layer.op == Op::Gin { layer.hidden_channels() } else { 0 };
     let project = if layer.project { layer.in_channels } else { 0 };
     layer.out_channels.max(hidden).max(project)
@@ -720,7 +734,7 @@ fn widest(layer: &LayerSpec) -> usize {
 /// Columns of a message, where there is one an edge.
 fn message_width(layer: &LayerSpec) -> usize {
     match layer.op {
-        Op::Linear => 0,
+        Op::Linear | Op::Jk => 0,
         Op::Gcn | Op::Appnp => layer.out_channels,
         Op::Gat | Op::Gatv2 => layer.heads * layer.out_channels,
         Op::Sgc | Op::Sage | Op::Gin | Op::Graphconv | Op::Tag => layer.in_channels,

@@ -16,7 +16,7 @@ use crate::support::{Net, OPS, Random, Setting, bits, features, is_empty, npy_of
 const REORDERS: [Option<Reorder>; 4] = [None, Some(Reorder::Degree), Some(Reorder::Bfs), Some(Reorder::ReverseCuthillMckee)];
 
 /// The planner with random options of each kind; all must give the same bits.
-fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
+pub(crate) fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
     let tier = random.of(&[None, Some(Tier::Panels), Some(Tier::Spill), Some(Tier::Fused)]);
     let slice = random.of(&[None, Some(1), Some(2), Some(3), Some(5), Some(8), Some(12), Some(16), Some(1 << 20)]);
     let block = random.of(&[None, Some(1), Some(2), Some(5), Some(7), Some(1000), Some(usize::MAX)]);
@@ -37,7 +37,7 @@ fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Pat
 }
 
 /// The same of a graph on disk, read through buffers down to a single edge.
-fn varied_on_disk<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
+pub(crate) fn varied_on_disk<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
     loop {
         let (planner, options) = varied(random, planner.clone(), folder);
         if !options.ends_with("None") {

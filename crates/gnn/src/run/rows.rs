@@ -10,7 +10,7 @@ use super::panels::bind;
 use super::parts::{Part, blocks, even};
 use super::runner::{Place, Runner};
 use super::sums::RowSums;
-use super::terms::{Input, bound_rows, inner_width, map_rows};
+use super::terms::{Input, bound_rows, inner_width, map_rows, put_beside, put_larger};
 use crate::cost;
 use crate::error::Error;
 use crate::features::FeatureData;
@@ -22,7 +22,7 @@ use crate::model::Params;
 use crate::plan::Plan;
 use crate::pool::{Numbers, Values};
 use crate::spec::Reduce;
-use crate::steps::{Epilogue, From, Operator, RowOut};
+use crate::steps::{Epilogue, From, Meeting, Operator, RowOut};
 use crate::storage::NpyFeatures;
 
 impl Runner<'_> {
@@ -158,7 +158,11 @@ impl Runner<'_> {
                                 },
                                 (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),
                             };
-                            map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
+                            match (term.meets, &input) {
+                                (Meeting::Beside(column), &Input::Dense(x, columns)) => put_beside(x, columns, column, result, width),
+                                (Meeting::Larger, &Input::Dense(x, _)) if t > 0 => put_larger(x, result),
+                                _ => map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0),
+                            }
                         }
                         let skip = out.epilogue.skip.map(|value| {
                             let place = sources.iter().position(|&source| source == From::Value(value)).unwrap_or(0);
