@@ -14,7 +14,7 @@ use crate::field::Field;
 use crate::graph::{BufferSizes, DiskGraph, Graph, GraphStats, GraphStore};
 use crate::kernels::long::BOUNDED_SUMS;
 use crate::model::Model;
-use crate::recipes::{Input, Jump, Order, order, recipes};
+use crate::recipes::{Context, Input, Order, order, recipes};
 use crate::reorder::{Reorder, Reordered, inverse};
 use crate::spec::{LayerSpec, ModelSpec, Op};
 use crate::steps::{Layout, Recipe};
@@ -231,6 +231,7 @@ pub struct Planner<'a> {
     row_block: Option<usize>,
     tier: Option<Tier>,
     reorder: Option<Reorder>,
+    order: Option<Order>,
     precision: Precision,
     machine: MachineModel,
     check_finite: bool,
@@ -347,6 +348,7 @@ impl<'a> Planner<'a> {
             row_block: None,
             tier: None,
             reorder: None,
+            order: None,
             precision: Precision::F32,
             machine: MachineModel::default(),
             check_finite: true,
@@ -409,6 +411,12 @@ impl<'a> Planner<'a> {
     /// in memory.
     pub fn reorder(self, reorder: Reorder) -> Self {
         Planner { reorder: Some(reorder), ..self }
+    }
+
+    /// Whether linear maps or aggregations come first, in layers where both are the same function; by default that which has fewer columns
+    /// over edges. It is the same result but for the last bits. In other layers (a maximum, attention) it changes nothing.
+    pub fn order(self, order: Order) -> Self {
+        Planner { order: Some(order), ..self }
     }
 
     /// What activations are kept in; default [`Precision::F32`].
@@ -614,13 +622,13 @@ impl<'a> Planner<'a> {
         for (k, layer) in self.spec.layers().iter().enumerate() {
             let keeps_input = k > 0 && join.is_some_and(|join| k < join);
             let joins = join == Some(k);
-            let jump = Jump { keeps_input, earlier: if joins { &kept } else { &[] } };
+            let context = Context { input, order: self.order, keeps_input, earlier: if joins { &kept } else { &[] } };
             let beside = if joins { 0 } else { kept.iter().map(|layout: &Layout| layout.panels(s) as u64).sum() };
             let priced = |recipe: Recipe| {
                 let cost = cost(&recipe, &sizes, beside, &|after| rows_after(hops + after));
                 (recipe, cost)
             };
-            let of_layer = recipes(layer, input, jump, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
+            let of_layer = recipes(layer, context, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
             let (recipe, _) = &of_layer[0];
             match input {
                 Input::Value(layout) if keeps_input => kept.push(layout),
@@ -653,7 +661,7 @@ impl<'a> Planner<'a> {
             hops += recipe.hops;
             layers.push(PlannedLayer {
                 op: layer.op,
-                order: order(layer, input),
+                order: order(layer, input, self.order),
                 panels: candidate.units(cost),
                 vectors: cost.vectors,
                 bytes: candidate.unit.unwrap_or(0).saturating_mul(candidate.units(cost)),

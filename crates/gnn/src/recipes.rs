@@ -27,17 +27,20 @@ pub(crate) enum Input {
     Value(Layout),
 }
 
-/// What a layer has to do with later ones, beside its output.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Jump<'a> {
+/// What the ways to compute a layer depend on beside the layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) input: Input,
+    /// The order that was asked for.
+    pub(crate) order: Option<Order>,
     /// A later layer joins its input: it stays.
     pub(crate) keeps_input: bool,
     /// Of a join: the outputs of earlier layers, but for the last.
     pub(crate) earlier: &'a [Layout],
 }
 
-/// The order of a layer: that with fewer columns over edges, where both are the same function.
-pub(crate) fn order(layer: &LayerSpec, input: Input) -> Order {
+/// The order of a layer, where both are the same function: that which was asked for, or that with fewer columns over edges.
+pub(crate) fn order(layer: &LayerSpec, input: Input, asked: Option<Order>) -> Order {
     let narrow = match layer.op {
         Op::Gin => layer.hidden_channels(),
         _ => layer.out_channels,
@@ -45,6 +48,7 @@ pub(crate) fn order(layer: &LayerSpec, input: Input) -> Order {
     match (layer.op, layer.reduce()) {
         (Op::Sage | Op::Graphconv, Reduce::Max | Reduce::Min) => Order::AggregateFirst,
         (Op::Gat | Op::Gatv2 | Op::Tag | Op::Linear | Op::Appnp | Op::Jk, _) => Order::CombineFirst,
+        _ if asked.is_some() => asked.unwrap_or(Order::CombineFirst),
         _ if layer.project => Order::CombineFirst,
         _ if matches!(input, Input::Features(stats) if stats.is_sparse()) => Order::CombineFirst,
         _ if layer.in_channels < narrow => Order::AggregateFirst,
@@ -54,12 +58,12 @@ pub(crate) fn order(layer: &LayerSpec, input: Input) -> Order {
 
 /// All ways to compute a layer with panels of `s` columns; `spill`: values are on disk, so that none is read at random but through a panel
 /// in memory.
-pub(crate) fn recipes(layer: &LayerSpec, input: Input, jump: Jump, s: usize, spill: bool) -> Vec<Recipe> {
-    let order = order(layer, input);
-    let new = || Builder::new(layer, input, jump.keeps_input, s);
+pub(crate) fn recipes(layer: &LayerSpec, context: Context, s: usize, spill: bool) -> Vec<Recipe> {
+    let order = order(layer, context.input, context.order);
+    let new = || Builder::new(layer, &context, order, s);
     match (layer.op, order) {
         (Op::Linear, _) => vec![linear(new())],
-        (Op::Jk, _) => vec![join(new(), jump.earlier)],
+        (Op::Jk, _) => vec![join(new(), context.earlier)],
         (Op::Gcn | Op::Sgc, Order::CombineFirst) => vec![propagate_after(new())],
         (Op::Gcn | Op::Sgc, Order::AggregateFirst) => vec![propagate_before(new())],
         (Op::Appnp, _) => vec![appnp(new())],
@@ -114,14 +118,15 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(layer: &'a LayerSpec, input: Input, keeps_input: bool, s: usize) -> Self {
+    fn new(layer: &'a LayerSpec, context: &Context, order: Order, s: usize) -> Self {
+        let Context { input, keeps_input, .. } = *context;
         let (from, layout) = match input {
             Input::Features(_) => (From::Features, Layout::plain(layer.in_channels)),
             Input::Value(layout) => (From::Value(INPUT), layout),
         };
         let mut b = Builder { layer, input, from, s, steps: Vec::new(), values: vec![layout], hops: 0, inputs: 1, keeps_input };
         // Where the layer would change its input, or free it at its end, it works on a copy.
-        if b.from == From::Value(INPUT) && keeps_input && (layer.skip || changes_input(layer, input)) {
+        if b.from == From::Value(INPUT) && keeps_input && (layer.skip || changes_input(layer, order)) {
             let terms = vec![Term::own(b.from, None)];
             b.from = From::Value(b.rows(terms, Epilogue::default(), layout, Vec::new()));
         }
@@ -269,12 +274,8 @@ impl<'a> Builder<'a> {
 }
 
 /// Whether the steps of a layer write into its input, or name it when they free values.
-fn changes_input(layer: &LayerSpec, input: Input) -> bool {
-    match (layer.op, order(layer, input)) {
-        (Op::Appnp, _) | (Op::Gin | Op::Sage | Op::Graphconv, Order::AggregateFirst) => true,
-        // Without steps it is a copy of its input.
-        _ => false,
-    }
+fn changes_input(layer: &LayerSpec, order: Order) -> bool {
+    layer.op == Op::Appnp || (matches!(layer.op, Op::Gin | Op::Sage | Op::Graphconv) && order == Order::AggregateFirst)
 }
 
 /// Jumping knowledge: rows of several layers side by side, or the largest of each column. Rows take the place of what was joined.
