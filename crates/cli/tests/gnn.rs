@@ -98,6 +98,34 @@ fn a_graph_on_disk_gives_the_same_bits_and_takes_less() {
 }
 
 #[test]
+fn order_and_half_precision_without_bounds_are_options() {
+    let dir = examples();
+    let dir = dir.path();
+    let read = |name: &str| certus_io::read_as::<f32>(dir.join(name)).unwrap().into_vec();
+    let run = |options: &str| {
+        let value = ok(dir, &format!("infer {MODEL} --threads 1 {options} --out y.npy"));
+        (value, read("y.npy"))
+    };
+    let near = |a: &[f32], b: &[f32]| {
+        let largest = a.iter().fold(1.0f32, |largest, v| largest.max(v.abs()));
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+    };
+    let (all, expected) = run("");
+    let (_, combined) = run("--order combine-first");
+    let (_, aggregated) = run("--order aggregate-first");
+    assert!(expected == combined && combined != aggregated, "narrow outputs are combined first");
+    assert!(near(&combined, &aggregated) < 1e-5);
+    let (bounded, half) = run("--precision f16");
+    let (unbounded, same) = run("--precision f16-unbounded");
+    assert!(half == same && half != expected && near(&half, &expected) < 1e-2);
+    assert!(unbounded["metrics"].get("max_error_bound").is_none() && bounded["metrics"]["max_error_bound"].is_number());
+    let minimum = |value: &Value| bytes(value, "minimum_budget");
+    assert!(minimum(&unbounded) < minimum(&all) && minimum(&all) < minimum(&bounded));
+    let (code, _) = run_json(dir, &format!("certus gnn plan {MODEL} --order backwards"));
+    assert_eq!(code, 2);
+}
+
+#[test]
 fn sizes_alone_make_a_plan_and_f16_says_how_far_it_is() {
     let dir = examples();
     let dir = dir.path();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::features::FeatureStats;
 use crate::graph::{BufferSizes, DiskGraph, GraphStats, Wanted};
 use crate::spec::Reduce;
-use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Propagate, Recipe, Step, Val};
+use crate::steps::{Epilogue, From, Kind, Layout, Meeting, Operator, PanelOut, Propagate, Recipe, Step, Val};
 
 /// Speeds of the machine, for the planner's estimates: bytes and multiply-adds a second, of one thread where not said otherwise.
 ///
@@ -121,17 +121,20 @@ pub(crate) struct Cost {
     pub(crate) flops: f64,
 }
 
-/// The cost of one recipe. `rows_after(hops)`: how many rows are computed after so many aggregations.
-pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, rows_after: &dyn Fn(usize) -> u64) -> Cost {
+/// The cost of one recipe. `beside`: panels of values that it has nothing to do with, and that are kept. `rows_after(hops)`: how many rows
+/// are computed after so many aggregations.
+pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, beside: u64, rows_after: &dyn Fn(usize) -> u64) -> Cost {
     let mut total = Cost::default();
     let s = sizes.s as u64;
     let both = 1 + u64::from(sizes.store.bounds);
     let panels = |value: Val| recipe.values[value].panels(sizes.s) as u64;
     let mut held = vec![0u64; recipe.values.len()];
-    let mut live = 0;
-    if reads_input(recipe) {
-        held[0] = panels(0);
-        live = held[0];
+    let mut live = beside;
+    if recipe.keeps_input || reads_input(recipe) {
+        for (value, held) in held.iter_mut().enumerate().take(recipe.inputs) {
+            *held = panels(value);
+            live += *held;
+        }
     }
     let mut most_live = live;
     for step in &recipe.steps {
@@ -324,11 +327,11 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                         };
                         work.seconds += sweep(width as f64, set);
                     }
-                    let Some(matrix) = &term.matrix else { continue };
-                    if sizes.store.bounds && matches!(term.from, From::Value(_)) {
-                        // What meets the matrix without signs.
+                    if sizes.store.bounds && matches!(term.from, From::Value(_)) && term.meets == Meeting::Added {
+                        // What meets the matrix without signs, or the sum.
                         bounded = bounded.max(width as u64);
                     }
+                    let Some(matrix) = &term.matrix else { continue };
                     let inner = match (term.from, sizes.features, term.over_edges) {
                         (From::Features, FeatureStats::Sparse { entries, .. }, None) => entries as f64,
                         _ => rows_f * width as f64,

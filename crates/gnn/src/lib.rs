@@ -71,7 +71,7 @@ pub use recipes::Order;
 pub use reorder::Reorder;
 pub use run::{Classes, Head, Solution};
 pub use simd::fused;
-pub use spec::{Activation, LayerSpec, ModelSpec, Norm, Op, Reduce};
+pub use spec::{Activation, Join, LayerSpec, ModelSpec, Norm, Op, Reduce};
 pub use storage::GraphFile;
 pub use weights::{WeightLayout, Weights};
 

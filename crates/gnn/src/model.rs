@@ -101,7 +101,7 @@ impl Binder<'_> {
                 self.matrix(&mut params, 0, &["weight", "lin.weight"], input, out)?;
                 self.vector_if(layer.bias, &mut params, VectorSlot::Bias, &["bias", "lin.bias"], out)?;
             }
-            Op::Appnp => {}
+            Op::Appnp | Op::Jk => {}
             Op::Tag => {
                 for k in 0..=layer.steps() {
                     let name = format!("lins.{k}.weight");

@@ -14,7 +14,7 @@ use crate::field::Field;
 use crate::graph::{BufferSizes, DiskGraph, Graph, GraphStats, GraphStore};
 use crate::kernels::long::BOUNDED_SUMS;
 use crate::model::Model;
-use crate::recipes::{Input, Order, order, recipes};
+use crate::recipes::{Context, Input, Order, order, recipes};
 use crate::reorder::{Reorder, Reordered, inverse};
 use crate::spec::{LayerSpec, ModelSpec, Op};
 use crate::steps::{Layout, Recipe};
@@ -231,6 +231,7 @@ pub struct Planner<'a> {
     row_block: Option<usize>,
     tier: Option<Tier>,
     reorder: Option<Reorder>,
+    order: Option<Order>,
     precision: Precision,
     machine: MachineModel,
     check_finite: bool,
@@ -347,6 +348,7 @@ impl<'a> Planner<'a> {
             row_block: None,
             tier: None,
             reorder: None,
+            order: None,
             precision: Precision::F32,
             machine: MachineModel::default(),
             check_finite: true,
@@ -409,6 +411,12 @@ impl<'a> Planner<'a> {
     /// in memory.
     pub fn reorder(self, reorder: Reorder) -> Self {
         Planner { reorder: Some(reorder), ..self }
+    }
+
+    /// Whether linear maps or aggregations come first, in layers where both are the same function; by default that which has fewer columns
+    /// over edges. It is the same result but for the last bits. In other layers (a maximum, attention) it changes nothing.
+    pub fn order(self, order: Order) -> Self {
+        Planner { order: Some(order), ..self }
     }
 
     /// What activations are kept in; default [`Precision::F32`].
@@ -617,13 +625,24 @@ impl<'a> Planner<'a> {
         let mut input = Input::Features(self.features);
         let mut hops = 0;
         let mut ways = Vec::new();
-        for layer in self.spec.layers() {
+        // Outputs that jumping knowledge will join, but for the last one.
+        let (join, mut kept) = (self.spec.join(), Vec::new());
+        for (k, layer) in self.spec.layers().iter().enumerate() {
+            let keeps_input = k > 0 && join.is_some_and(|join| k < join);
+            let joins = join == Some(k);
+            let context = Context { input, order: self.order, keeps_input, earlier: if joins { &kept } else { &[] } };
+            let beside = if joins { 0 } else { kept.iter().map(|layout: &Layout| layout.panels(s) as u64).sum() };
             let priced = |recipe: Recipe| {
-                let cost = cost(&recipe, &sizes, &|after| rows_after(hops + after));
+                let cost = cost(&recipe, &sizes, beside, &|after| rows_after(hops + after));
                 (recipe, cost)
             };
-            let of_layer = recipes(layer, input, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
+            let of_layer = recipes(layer, context, s, !store.is_direct()).into_iter().map(priced).collect::<Vec<_>>();
             let (recipe, _) = &of_layer[0];
+            match input {
+                Input::Value(layout) if keeps_input => kept.push(layout),
+                _ if joins => kept.clear(),
+                _ => {}
+            }
             input = Input::Value(recipe.values[recipe.output]);
             hops += recipe.hops;
             ways.push(of_layer);
@@ -649,7 +668,7 @@ impl<'a> Planner<'a> {
             hops += recipe.hops;
             layers.push(PlannedLayer {
                 op: layer.op,
-                order: order(layer, input),
+                order: order(layer, input, self.order),
                 panels: candidate.units(cost),
                 vectors: cost.vectors,
                 bytes: candidate.unit.unwrap_or(0).saturating_mul(candidate.units(cost)),
@@ -716,6 +735,9 @@ impl<'a> Planner<'a> {
 
 /// Columns of the widest group of any value of a layer, its input excepted.
 fn widest(layer: &LayerSpec) -> usize {
+    if layer.op == Op::Jk {
+        return 0;
+    }
     let hidden = if layer.op == Op::Gin { layer.hidden_channels() } else { 0 };
     let project = if layer.project { layer.in_channels } else { 0 };
     layer.out_channels.max(hidden).max(project)
@@ -724,7 +746,7 @@ fn widest(layer: &LayerSpec) -> usize {
 /// Columns of a message, where there is one an edge.
 fn message_width(layer: &LayerSpec) -> usize {
     match layer.op {
-        Op::Linear => 0,
+        Op::Linear | Op::Jk => 0,
         Op::Gcn | Op::Appnp => layer.out_channels,
         Op::Gat | Op::Gatv2 => layer.heads * layer.out_channels,
         Op::Sgc | Op::Sage | Op::Gin | Op::Graphconv | Op::Tag => layer.in_channels,

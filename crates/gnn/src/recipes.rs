@@ -5,9 +5,10 @@
 
 use crate::features::FeatureStats;
 use crate::graph::Normalisation;
-use crate::spec::{LayerSpec, MOST_STEPS, Norm, Op, Reduce};
+use crate::spec::{Join, LayerSpec, MOST_STEPS, Norm, Op, Reduce};
 use crate::steps::{
-    Epilogue, From, INPUT, Kind, Layout, MatrixRef, Operator, OwnTerm, PanelOut, Propagate, Recipe, RowOut, Step, Term, Val, VectorSlot,
+    Epilogue, From, INPUT, Kind, Layout, MatrixRef, Meeting, Operator, OwnTerm, PanelOut, Propagate, Recipe, RowOut, Step, Term, Val,
+    VectorSlot,
 };
 
 /// Whether the linear map or the aggregation comes first.
@@ -26,15 +27,28 @@ pub(crate) enum Input {
     Value(Layout),
 }
 
-/// The order of a layer: that with fewer columns over edges, where both are the same function.
-pub(crate) fn order(layer: &LayerSpec, input: Input) -> Order {
+/// What the ways to compute a layer depend on beside the layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) input: Input,
+    /// The order that was asked for.
+    pub(crate) order: Option<Order>,
+    /// A later layer joins its input: it stays.
+    pub(crate) keeps_input: bool,
+    /// Of a join: the outputs of earlier layers, but for the last.
+    pub(crate) earlier: &'a [Layout],
+}
+
+/// The order of a layer, where both are the same function: that which was asked for, or that with fewer columns over edges.
+pub(crate) fn order(layer: &LayerSpec, input: Input, asked: Option<Order>) -> Order {
     let narrow = match layer.op {
         Op::Gin => layer.hidden_channels(),
         _ => layer.out_channels,
     };
     match (layer.op, layer.reduce()) {
         (Op::Sage | Op::Graphconv, Reduce::Max | Reduce::Min) => Order::AggregateFirst,
-        (Op::Gat | Op::Gatv2 | Op::Tag | Op::Linear | Op::Appnp, _) => Order::CombineFirst,
+        (Op::Gat | Op::Gatv2 | Op::Tag | Op::Linear | Op::Appnp | Op::Jk, _) => Order::CombineFirst,
+        _ if asked.is_some() => asked.unwrap_or(Order::CombineFirst),
         _ if layer.project => Order::CombineFirst,
         _ if matches!(input, Input::Features(stats) if stats.is_sparse()) => Order::CombineFirst,
         _ if layer.in_channels < narrow => Order::AggregateFirst,
@@ -44,11 +58,12 @@ pub(crate) fn order(layer: &LayerSpec, input: Input) -> Order {
 
 /// All ways to compute a layer with panels of `s` columns; `spill`: values are on disk, so that none is read at random but through a panel
 /// in memory.
-pub(crate) fn recipes(layer: &LayerSpec, input: Input, s: usize, spill: bool) -> Vec<Recipe> {
-    let order = order(layer, input);
-    let new = || Builder::new(layer, input, s);
+pub(crate) fn recipes(layer: &LayerSpec, context: Context, s: usize, spill: bool) -> Vec<Recipe> {
+    let order = order(layer, context.input, context.order);
+    let new = || Builder::new(layer, &context, order, s);
     match (layer.op, order) {
         (Op::Linear, _) => vec![linear(new())],
+        (Op::Jk, _) => vec![join(new(), context.earlier)],
         (Op::Gcn | Op::Sgc, Order::CombineFirst) => vec![propagate_after(new())],
         (Op::Gcn | Op::Sgc, Order::AggregateFirst) => vec![propagate_before(new())],
         (Op::Appnp, _) => vec![appnp(new())],
@@ -99,15 +114,24 @@ struct Builder<'a> {
     steps: Vec<Step>,
     values: Vec<Layout>,
     hops: usize,
+    inputs: usize,
+    keeps_input: bool,
 }
 
 impl<'a> Builder<'a> {
-    fn new(layer: &'a LayerSpec, input: Input, s: usize) -> Self {
+    fn new(layer: &'a LayerSpec, context: &Context, order: Order, s: usize) -> Self {
+        let Context { input, keeps_input, .. } = *context;
         let (from, layout) = match input {
             Input::Features(_) => (From::Features, Layout::plain(layer.in_channels)),
             Input::Value(layout) => (From::Value(INPUT), layout),
         };
-        Builder { layer, input, from, s, steps: Vec::new(), values: vec![layout], hops: 0 }
+        let mut b = Builder { layer, input, from, s, steps: Vec::new(), values: vec![layout], hops: 0, inputs: 1, keeps_input };
+        // Where the layer would change its input, or free it at its end, it works on a copy.
+        if b.from == From::Value(INPUT) && keeps_input && (layer.skip || changes_input(layer, order)) {
+            let terms = vec![Term::own(b.from, None)];
+            b.from = From::Value(b.rows(terms, Epilogue::default(), layout, Vec::new()));
+        }
+        b
     }
 
     fn value(&mut self, layout: Layout) -> Val {
@@ -121,7 +145,12 @@ impl<'a> Builder<'a> {
 
     /// Values that are dead once the input has been read, if the input is one and nobody needs it at the end.
     fn spent(&self) -> Vec<Val> {
-        if self.from == From::Features || self.layer.skip { Vec::new() } else { vec![INPUT] }
+        match self.from {
+            From::Features => Vec::new(),
+            From::Value(INPUT) if self.keeps_input => Vec::new(),
+            From::Value(_) if self.layer.skip => Vec::new(),
+            From::Value(value) => vec![value],
+        }
     }
 
     fn push(&mut self, kind: Kind, free_before: Vec<Val>, free_after: Vec<Val>) {
@@ -217,7 +246,8 @@ impl<'a> Builder<'a> {
     }
 
     fn recipe(self, output: Val) -> Recipe {
-        Recipe { steps: self.steps, values: self.values, output, hops: self.hops }
+        let Builder { steps, values, inputs, keeps_input, hops, .. } = self;
+        Recipe { steps, values, output, inputs, keeps_input, hops }
     }
 
     fn normalisation(&self) -> Option<Normalisation> {
@@ -242,6 +272,34 @@ impl<'a> Builder<'a> {
         let work = Propagate { value, steps, operator, beside: None, between, last, into: None };
         self.push(Kind::Propagate(work), vec![], vec![]);
     }
+}
+
+/// Whether the steps of a layer write into its input, or name it when they free values.
+fn changes_input(layer: &LayerSpec, order: Order) -> bool {
+    layer.op == Op::Appnp || (matches!(layer.op, Op::Gin | Op::Sage | Op::Graphconv) && order == Order::AggregateFirst)
+}
+
+/// Jumping knowledge: rows of several layers side by side, or the largest of each column. Rows take the place of what was joined.
+fn join(mut b: Builder, earlier: &[Layout]) -> Recipe {
+    let last = b.values[INPUT];
+    b.values.extend_from_slice(earlier);
+    b.inputs = b.values.len();
+    // Where all are alike so is the output, and no panel holds columns of two.
+    let alike = earlier.iter().all(|&layout| layout == last);
+    let out = match (b.layer.mode, alike) {
+        (Some(Join::Max), true) => last,
+        (_, true) => Layout { groups: last.groups * b.inputs, width: last.width },
+        (_, false) => Layout::plain(b.layer.out_channels),
+    };
+    let mut column = 0;
+    let order = (1..b.inputs).chain([INPUT]).collect::<Vec<_>>();
+    let terms = order.iter().map(|&value| {
+        let meets = if b.layer.mode == Some(Join::Max) { Meeting::Larger } else { Meeting::Beside(column) };
+        column += b.values[value].columns();
+        Term { meets, ..Term::own(From::Value(value), None) }
+    });
+    let terms = terms.collect();
+    b.finish_rows(terms, Epilogue::default(), out, order)
 }
 
 fn linear(mut b: Builder) -> Recipe {
@@ -512,7 +570,10 @@ fn aggregate_rows(mut b: Builder, spill: bool) -> Recipe {
         }
         _ => {
             b.hops += 1;
-            (Term { from, over_edges: Some((operator, mean)), matrix: Some(b.matrix(0, out)) }, vec![])
+            {
+                let term = Term { over_edges: Some((operator, mean)), ..Term::own(from, b.matrix(0, out)) };
+                (term, vec![])
+            }
         }
     };
     let mut terms = vec![neighbour];

@@ -45,6 +45,18 @@ pub enum Op {
     Tag,
     /// No neighbours at all.
     Linear,
+    /// Xu et al. 2018, jumping knowledge: the outputs of all layers before it, side by side or their maximum.
+    Jk,
+}
+
+/// How jumping knowledge joins the outputs of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// Side by side, the first layer's first.
+    Cat,
+    /// The largest, column by column.
+    Max,
 }
 
 impl Op {
@@ -61,6 +73,7 @@ impl Op {
             Op::Graphconv => "graphconv",
             Op::Tag => "tag",
             Op::Linear => "linear",
+            Op::Jk => "jk",
         }
     }
 
@@ -167,6 +180,9 @@ pub struct LayerSpec {
     /// Whether sage divides each row by its norm.
     #[serde(default)]
     pub l2_normalize: bool,
+    /// How jk joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Join>,
     /// Of gin, where the weights have none.
     #[serde(default)]
     pub eps: f32,
@@ -234,6 +250,7 @@ impl LayerSpec {
             root_weight: true,
             project: false,
             l2_normalize: false,
+            mode: None,
             eps: 0.0,
             train_eps: false,
             hidden: None,
@@ -267,10 +284,10 @@ impl LayerSpec {
         self.hidden.unwrap_or(self.out_channels)
     }
 
-    /// Steps of sgc, appnp and tag; 0 of linear, 1 of the others.
+    /// Steps of sgc, appnp and tag; 0 of linear and jk, 1 of the others.
     pub fn steps(&self) -> usize {
         match self.op {
-            Op::Linear => 0,
+            Op::Linear | Op::Jk => 0,
             Op::Sgc | Op::Appnp | Op::Tag => self.hops.unwrap_or(1),
             _ => 1,
         }
@@ -306,6 +323,14 @@ impl LayerSpec {
             }
             if self.in_channels != self.out_channels {
                 return refuse("out_channels", self.out_channels.to_string(), &format!("in_channels = {}", self.in_channels));
+            }
+        }
+        if self.op == Op::Jk {
+            match self.mode {
+                None => return refuse("mode", "missing".into(), "cat or max"),
+                Some(_) if layer == 0 => return refuse("mode", "in the first layer".into(), "after the layers that it joins"),
+                Some(_) if self.skip => return refuse("skip", "true".into(), "left out: the last layer is among those that are joined"),
+                Some(_) => {}
             }
         }
         if !self.negative_slope.is_finite() {
@@ -344,7 +369,7 @@ struct File {
 }
 
 /// The fields of a layer that some operations alone use, with those.
-const FIELDS_OF: [(&str, &[Op]); 15] = [
+const FIELDS_OF: [(&str, &[Op]); 16] = [
     ("K", &[Op::Sgc, Op::Appnp, Op::Tag]),
     ("alpha", &[Op::Appnp]),
     ("heads", &[Op::Gat, Op::Gatv2]),
@@ -360,6 +385,7 @@ const FIELDS_OF: [(&str, &[Op]); 15] = [
     ("train_eps", &[Op::Gin]),
     ("hidden", &[Op::Gin]),
     ("mlp_norm", &[Op::Gin]),
+    ("mode", &[Op::Jk]),
 ];
 /// Those that every operation understands, or that say what is known anyway.
 const FIELDS: [&str; 13] = [
@@ -421,6 +447,31 @@ fn not_understood(error: &str) -> Error {
     InputError::unsupported("the model file", format!("not understood ({error})"), "a JSON object with `layers`").into()
 }
 
+/// That what a layer of jumping knowledge joins fits together.
+fn check_join(layers: &[LayerSpec], jk: usize) -> Result<(), Error> {
+    let refuse = |layer: usize, option: &'static str, value: String, expected: String| {
+        Err(Error::InvalidOption { layer, op: layers[layer].op.name().into(), option, value, expected })
+    };
+    if let Some(second) = (jk + 1..layers.len()).find(|&k| layers[k].op == Op::Jk) {
+        return refuse(second, "op", "a second jk".into(), "the only one".into());
+    }
+    let (joined, layer) = (&layers[..jk], &layers[jk]);
+    let columns = match layer.mode {
+        Some(Join::Max) => match joined.iter().position(|other| other.width() != layer.in_channels) {
+            Some(k) => {
+                let expected = format!("{}, as the columns out of layer {} that jk compares with it", layer.in_channels, jk - 1);
+                return refuse(k, "out_channels", layers[k].width().to_string(), expected);
+            }
+            None => layer.in_channels,
+        },
+        _ => joined.iter().map(LayerSpec::width).sum(),
+    };
+    if layer.out_channels != columns {
+        return refuse(jk, "out_channels", layer.out_channels.to_string(), format!("{columns}, the columns of the layers that it joins"));
+    }
+    Ok(())
+}
+
 impl ModelSpec {
     /// A model of these layers.
     ///
@@ -440,6 +491,9 @@ impl ModelSpec {
                 let expected = format!("{} (the columns out of layer {k})", pair[0].width());
                 return Err(InputError::dimension(place, format!("in_channels {}", pair[1].in_channels), expected).into());
             }
+        }
+        if let Some(jk) = layers.iter().position(|layer| layer.op == Op::Jk) {
+            check_join(&layers, jk)?;
         }
         Ok(ModelSpec { layers, unknown_fields: Vec::new() })
     }
@@ -469,6 +523,11 @@ impl ModelSpec {
     pub fn to_json(&self) -> String {
         // Names and numbers always have a JSON form.
         serde_json::to_string_pretty(&serde_json::json!({ "layers": self.layers })).unwrap_or_default()
+    }
+
+    /// The layer of jumping knowledge, if there is one: it joins the outputs of all before it.
+    pub(crate) fn join(&self) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.op == Op::Jk)
     }
 
     /// The layers in order.

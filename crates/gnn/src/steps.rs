@@ -138,11 +138,24 @@ pub(crate) struct Term {
     pub(crate) from: From,
     pub(crate) over_edges: Option<(Operator, bool)>,
     pub(crate) matrix: Option<MatrixRef>,
+    pub(crate) meets: Meeting,
+}
+
+/// What a term does to the terms before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// It is added; the first one stands alone.
+    #[default]
+    Added,
+    /// It stands beside them, from this column on. Without a matrix.
+    Beside(usize),
+    /// The larger of both stays, column by column. Without a matrix.
+    Larger,
 }
 
 impl Term {
     pub(crate) fn own(from: From, matrix: impl Into<Option<MatrixRef>>) -> Self {
-        Term { from, over_edges: None, matrix: matrix.into() }
+        Term { from, over_edges: None, matrix: matrix.into(), meets: Meeting::Added }
     }
 }
 
@@ -244,6 +257,10 @@ pub(crate) struct Recipe {
     pub(crate) steps: Vec<Step>,
     pub(crate) values: Vec<Layout>,
     pub(crate) output: Val,
+    /// Values that are there before the first step: the layer's input, and of a join those of earlier layers.
+    pub(crate) inputs: usize,
+    /// Whether the input is still there after the last.
+    pub(crate) keeps_input: bool,
     /// Aggregations in all.
     pub(crate) hops: usize,
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use certus_contract::{Event, ignore_events};
 use certus_gnn::{
-    Activation, Error, FeatureStats, Features, Graph, GraphStats, Head, LayerSpec, MachineModel, MemoryBudget, Model, ModelSpec, Op,
+    Activation, Error, FeatureStats, Features, Graph, GraphStats, Head, LayerSpec, MachineModel, MemoryBudget, Model, ModelSpec, Op, Order,
     Planner, Reduce, Reorder, Tier, Weights,
 };
 use certus_numeric::{Array, Csr};
@@ -16,7 +16,7 @@ use crate::support::{Net, OPS, Random, Setting, bits, features, is_empty, npy_of
 const REORDERS: [Option<Reorder>; 4] = [None, Some(Reorder::Degree), Some(Reorder::Bfs), Some(Reorder::ReverseCuthillMckee)];
 
 /// The planner with random options of each kind; all must give the same bits.
-fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
+pub(crate) fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
     let tier = random.of(&[None, Some(Tier::Panels), Some(Tier::Spill), Some(Tier::Fused)]);
     let slice = random.of(&[None, Some(1), Some(2), Some(3), Some(5), Some(8), Some(12), Some(16), Some(1 << 20)]);
     let block = random.of(&[None, Some(1), Some(2), Some(5), Some(7), Some(1000), Some(usize::MAX)]);
@@ -37,7 +37,7 @@ fn varied<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Pat
 }
 
 /// The same of a graph on disk, read through buffers down to a single edge.
-fn varied_on_disk<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
+pub(crate) fn varied_on_disk<'a>(random: &mut Random, planner: Planner<'a>, folder: &std::path::Path) -> (Planner<'a>, String) {
     loop {
         let (planner, options) = varied(random, planner.clone(), folder);
         if !options.ends_with("None") {
@@ -118,6 +118,42 @@ proptest! {
         for _ in 0..4 {
             let (planner, options) = varied(random, planner.clone(), folder.path());
             same(&first, &run(planner, &what).output, &format!("{options}: {what}"));
+        }
+    }
+
+    /// Property 2: the order changes the last bits alone, and each order has its own bits on every schedule.
+    #[test]
+    fn the_order_of_maps_and_sums_changes_the_last_bits_alone(seed in any::<u64>(), nodes in 1usize..30) {
+        let random = &mut Random(seed);
+        let op = random.of(&[Op::Gcn, Op::Sgc, Op::Sage, Op::Gin, Op::Graphconv]);
+        let setting = Setting::random(seed, &[op, random.of(&OPS)], nodes);
+        let what = format!("{:?} on {:?}", setting.model.spec(), setting.net);
+        let folder = tempfile::tempdir().unwrap();
+        let mut outputs = Vec::new();
+        for order in [Order::CombineFirst, Order::AggregateFirst] {
+            let planner = setting.planner().order(order);
+            let schedule = planner.schedule().unwrap();
+            for (layer, spec) in schedule.layers.iter().zip(setting.model.spec().layers()) {
+                let extreme = matches!(spec.reduce(), Reduce::Max | Reduce::Min);
+                match layer.op {
+                    Op::Sage | Op::Graphconv if extreme => prop_assert_eq!(layer.order, Order::AggregateFirst),
+                    Op::Gcn | Op::Sgc | Op::Sage | Op::Gin | Op::Graphconv => prop_assert_eq!(layer.order, order),
+                    _ => prop_assert_eq!(layer.order, Order::CombineFirst),
+                }
+            }
+            let first = run(planner.clone(), &what).output;
+            for _ in 0..3 {
+                let (planner, options) = varied(random, planner.clone(), folder.path());
+                same(&first, &run(planner, &what).output, &format!("{order:?}, {options}: {what}"));
+            }
+            outputs.push(first);
+        }
+        let divides = setting.model.spec().layers().iter().any(|l| l.l2_normalize || l.norm == Some(certus_gnn::Norm::Layer));
+        if !divides {
+            let largest = outputs[0].as_slice().iter().fold(1.0f32, |a, v| a.max(v.abs()));
+            for (a, b) in outputs[0].as_slice().iter().zip(outputs[1].as_slice()) {
+                prop_assert!((a - b).abs() <= 1e-4 * largest, "{what}: {a} and {b}");
+            }
         }
     }
 

@@ -152,7 +152,7 @@ pub(crate) fn layer(random: &mut Random, op: Op, index: usize, input: usize) -> 
                 layer.out_channels = input / layer.heads;
             }
         }
-        Op::Linear => {}
+        Op::Linear | Op::Jk => {}
     }
     layer.skip = layer.width() == input && random.below(3) > 0;
     layer
@@ -193,7 +193,7 @@ pub(crate) fn weights(random: &mut Random, spec: &ModelSpec) -> Weights {
                 matrix(random, "weight", out, input);
                 vector(layer.bias, "bias", out);
             }
-            Op::Appnp => {}
+            Op::Appnp | Op::Jk => {}
             Op::Tag => {
                 for k in 0..=layer.steps() {
                     matrix(random, &format!("lins.{k}.weight"), out, input);
@@ -545,6 +545,7 @@ impl Evaluator<'_> {
         let loops = layer.add_self_loops;
         match layer.op {
             Op::Linear => self.biased(&self.map(h, "weight"), "bias"),
+            Op::Jk => unreachable!("it has a test of its own"),
             Op::Gcn => self.biased(&product(&self.operator(loops), &self.map(h, "lin.weight")), "bias"),
             Op::Sgc => {
                 let s = self.operator(loops);

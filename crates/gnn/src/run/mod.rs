@@ -25,6 +25,7 @@ use crate::graph::Buffers;
 use crate::plan::{LINE, Plan, Tier};
 use crate::pool::Values;
 use crate::spec::Op;
+use crate::steps::INPUT;
 use crate::storage::PanelFile;
 use runner::{Files, Runner};
 
@@ -151,7 +152,7 @@ impl Plan<'_> {
         let mut runner = Runner::new(self, &mut arena, &mut half_arena, disk_buffers, files);
         let total = schedule.recipes.iter().map(|recipe| recipe.steps.len() as u64).sum::<u64>();
         let mut done = 0;
-        let mut ids = Vec::new();
+        let (mut ids, mut kept) = (Vec::new(), Vec::new());
         // A part of a graph, and a renumbered one, have numbers of their own.
         let named = |error: Error| match (error, &self.feature_rows) {
             (Error::Overflow { layer, node }, Some(rows)) => Error::Overflow { layer, node: rows[node] as usize },
@@ -159,6 +160,9 @@ impl Plan<'_> {
         };
         for (layer, recipe) in schedule.recipes.iter().enumerate() {
             let mut values = Values::new(recipe, std::mem::take(&mut ids));
+            if recipe.inputs > 1 {
+                kept.drain(..).enumerate().for_each(|(k, ids)| values.give(INPUT + 1 + k, ids));
+            }
             for step in &recipe.steps {
                 runner.step(layer, recipe, step, &mut values).map_err(named)?;
                 done += 1;
@@ -167,6 +171,9 @@ impl Plan<'_> {
                 }
             }
             ids = values.take(recipe.output);
+            if recipe.keeps_input {
+                kept.push(values.take(INPUT));
+            }
         }
         runner.output(&ids, head, &mut take)?;
         Ok(runner.facts())
@@ -191,7 +198,7 @@ impl Plan<'_> {
         let spec = self.model.spec();
         let unknown =
             spec.unknown_fields().iter().map(|field| format!("UnknownField: {field} is no option of this program; it was ignored"));
-        let ignores = |op: Op| self.graph.store().stats().weighted && !op.uses_edge_weights() && op != Op::Linear;
+        let ignores = |op: Op| self.graph.store().stats().weighted && !op.uses_edge_weights() && !matches!(op, Op::Linear | Op::Jk);
         let ignoring = spec.layers().iter().map(|layer| layer.op).find(|&op| ignores(op));
         let ignored = ignoring.map(|op| format!("IgnoredEdgeWeights: {} does not use the weights of edges", op.name()));
         unknown.chain(ignored).collect()

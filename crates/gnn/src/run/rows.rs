@@ -10,7 +10,7 @@ use super::panels::bind;
 use super::parts::{Part, blocks, even};
 use super::runner::{Place, Runner};
 use super::sums::RowSums;
-use super::terms::{Input, bound_rows, inner_width, map_rows};
+use super::terms::{Input, bound_rows, inner_width, map_rows, put_beside, put_larger};
 use crate::cost::{self, Store};
 use crate::error::Error;
 use crate::features::FeatureData;
@@ -22,7 +22,7 @@ use crate::model::Params;
 use crate::plan::Plan;
 use crate::pool::{Numbers, Values};
 use crate::spec::Reduce;
-use crate::steps::{Epilogue, From, Operator, RowOut};
+use crate::steps::{Epilogue, From, Meeting, Operator, RowOut};
 use crate::storage::NpyFeatures;
 
 impl Runner<'_> {
@@ -158,11 +158,17 @@ impl Runner<'_> {
                                 },
                                 (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),
                             };
-                            map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
-                            if bounded && t > 0 {
-                                // The sum with this term is rounded in both runs, also where the term itself is the same.
-                                let errors = errors[..count * width].iter_mut().zip(&*result);
-                                errors.for_each(|(e, x)| *e = widened(*e, x.abs()));
+                            match (term.meets, &input) {
+                                (Meeting::Beside(column), &Input::Dense(x, columns)) => put_beside(x, columns, column, result, width),
+                                (Meeting::Larger, &Input::Dense(x, _)) if t > 0 => put_larger(x, result),
+                                _ => {
+                                    map_rows(&input, params, term, rows.clone(), feature_row, result, width, t > 0);
+                                    if bounded && t > 0 {
+                                        // The sum with this term is rounded in both runs, also where the term itself is the same.
+                                        let errors = errors[..count * width].iter_mut().zip(&*result);
+                                        errors.for_each(|(e, x)| *e = widened(*e, x.abs()));
+                                    }
+                                }
                             }
                         }
                         let skip = out.epilogue.skip.map(|value| {

@@ -9,7 +9,7 @@ use crate::kernels::combine::{Combine, CombineSparse};
 use crate::kernels::epilogue::no_bound_if_nan;
 use crate::model::Params;
 use crate::simd::dispatch;
-use crate::steps::{From, Layout, RowOut, Term};
+use crate::steps::{From, Layout, Meeting, RowOut, Term};
 
 /// The rows that meet a matrix.
 pub(super) enum Input<'i> {
@@ -75,6 +75,18 @@ pub(super) fn map_rows(
     }
 }
 
+/// Rows of `columns` numbers into some columns of rows of `width`.
+pub(super) fn put_beside(x: &[f32], columns: usize, first: usize, out: &mut [f32], width: usize) {
+    for (x, out) in x.chunks_exact(columns).zip(out.chunks_exact_mut(width)) {
+        out[first..first + columns].copy_from_slice(x);
+    }
+}
+
+/// The larger of both numbers.
+pub(super) fn put_larger(x: &[f32], out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, &x)| *out = if x > *out { x } else { *out });
+}
+
 fn put(out: &mut [f32], x: &[f32], add: bool) {
     if add {
         out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
@@ -106,6 +118,18 @@ pub(super) fn bound_rows<'t>(
     let g = (inner + 6) as f32 * 2f32.powi(-23);
     let mut touched = false;
     for (term, x, e, columns) in terms {
+        // Nothing is rounded where rows are moved or compared.
+        match term.meets {
+            Meeting::Beside(column) => {
+                put_beside(e, columns, column, errors, width);
+                continue;
+            }
+            Meeting::Larger => {
+                put_larger(e, errors);
+                continue;
+            }
+            Meeting::Added => {}
+        }
         let v = &mut rest[..x.len()];
         for ((v, x), e) in v.chunks_exact_mut(columns).zip(x.chunks_exact(columns)).zip(e.chunks_exact(columns)) {
             // A row that is the same in both runs gives the same.

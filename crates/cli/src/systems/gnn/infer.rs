@@ -83,7 +83,7 @@ impl Verb for Infer {
             .warnings(data.model.notes().iter().map(|note| format!("WeightsConverted: {note}")))
             .certificate(solution.certificate);
         let report = match (plan.precision, facts.error_bound) {
-            (Precision::F32, _) => report,
+            (Precision::F32 | Precision::F16Unbounded, _) => report,
             (_, found) => report
                 .metric("max_error_bound", found.map(|found| f64::from(found.largest)))
                 .metric("certified_nodes", found.map(|found| found.certified)),

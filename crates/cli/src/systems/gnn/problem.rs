@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use certus_contract::InputError;
 use certus_gnn::{
-    FeatureStats, Features, Graph, GraphFile, GraphStats, MemoryBudget, Model, ModelSpec, Planner, Precision, Schedule, Weights,
+    FeatureStats, Features, Graph, GraphFile, GraphStats, MemoryBudget, Model, ModelSpec, Order, Planner, Precision, Schedule, Weights,
     open_graph, read_features, read_graph,
 };
 
@@ -78,6 +78,20 @@ pub(super) enum PrecisionArg {
     F32,
     /// 16 bits, with a bound on how far each logit is from that of a run in 32 bits
     F16,
+    /// 16 bits without bounds: half the bytes
+    F16Unbounded,
+}
+
+/// Whether the linear map or the aggregation of a layer comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OrderArg {
+    /// That with fewer columns over edges
+    #[default]
+    Auto,
+    /// The linear map
+    CombineFirst,
+    /// The aggregation
+    AggregateFirst,
 }
 
 /// Options of the schedule.
@@ -97,6 +111,9 @@ pub(super) struct ScheduleArgs {
     /// What activations are kept in
     #[arg(long, value_enum, default_value_t)]
     precision: PrecisionArg,
+    /// What comes first in layers where it makes no difference but in the last bits
+    #[arg(long, value_enum, default_value_t)]
+    order: OrderArg,
 }
 
 impl ScheduleArgs {
@@ -104,8 +121,14 @@ impl ScheduleArgs {
         let precision = match self.precision {
             PrecisionArg::F32 => Precision::F32,
             PrecisionArg::F16 => Precision::F16,
+            PrecisionArg::F16Unbounded => Precision::F16Unbounded,
         };
         let mut planner = planner.threads(rayon::current_num_threads()).precision(precision);
+        planner = match self.order {
+            OrderArg::Auto => planner,
+            OrderArg::CombineFirst => planner.order(Order::CombineFirst),
+            OrderArg::AggregateFirst => planner.order(Order::AggregateFirst),
+        };
         if let Some(Bytes(budget)) = self.budget {
             planner = planner.budget(MemoryBudget::Working(budget));
         }
