@@ -54,15 +54,20 @@ impl ErrorFacts {
     pub(crate) fn add(&mut self, logits: &[f32], errors: &[f32], columns: usize) {
         for (row, errors) in logits.chunks_exact(columns).zip(errors.chunks_exact(columns)) {
             self.largest = errors.iter().fold(self.largest, |largest, &e| largest.max(no_bound_if_nan(e)));
-            let best = row.iter().enumerate().fold(0, |best, (k, &x)| if x > row[best] { k } else { best });
-            let (top, slack) = (f64::from(row[best]), 2f64.powi(-50));
-            let leads = |k: usize| {
-                let apart = (top - f64::from(row[k])) * (1.0 - slack);
-                k == best || apart > (f64::from(errors[best]) + f64::from(errors[k])) * (1.0 + slack)
-            };
-            self.certified += u64::from((0..columns).all(leads));
+            self.certified += u64::from(is_certified(row, errors));
         }
     }
+}
+
+/// Whether the largest logit leads each other by more than both bounds, so that the other run must have the same class.
+pub(crate) fn is_certified(row: &[f32], errors: &[f32]) -> bool {
+    let best = row.iter().enumerate().fold(0, |best, (k, &x)| if x > row[best] { k } else { best });
+    let (top, slack) = (f64::from(row[best]), 2f64.powi(-50));
+    let leads = |k: usize| {
+        let apart = (top - f64::from(row[k])) * (1.0 - slack);
+        k == best || apart > (f64::from(errors[best]) + f64::from(errors[k])) * (1.0 + slack)
+    };
+    (0..row.len()).all(leads)
 }
 
 /// The certificate of a run.

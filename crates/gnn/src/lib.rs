@@ -69,7 +69,7 @@ pub use model::Model;
 pub use plan::{Choice, MemoryBudget, Plan, PlannedLayer, Planner, Precision, Resident, Schedule, Tier};
 pub use recipes::Order;
 pub use reorder::Reorder;
-pub use run::{Classes, Head, Solution};
+pub use run::{Bounded, Classes, Head, Solution};
 pub use simd::fused;
 pub use spec::{Activation, Join, LayerSpec, ModelSpec, Norm, Op, Reduce};
 pub use storage::GraphFile;

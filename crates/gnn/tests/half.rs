@@ -1,5 +1,6 @@
 //! Activations in f16, and the bounds on what that changes.
 
+use certus_contract::ignore_events;
 use certus_gnn::synth::{Cleanup, hash_feature, hash_features, sbm};
 use certus_gnn::{Activation, Features, Graph, LayerSpec, Model, ModelSpec, Norm, Op, Planner, Precision, Reduce, Solution, Tier, Weights};
 use certus_numeric::{Array, Seed};
@@ -67,13 +68,21 @@ fn check(model: &Model, graph: &Graph, features: &Features, name: &str) {
     let planner = || Planner::new(model, graph, features).threads(2).spill_dir(folder.path());
     let first = half(planner(), Precision::F16);
     let found = first.facts.error_bound.expect(name);
-    let apart = exact.as_slice().iter().zip(first.output.as_slice()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(apart <= found.largest, "{name}: {apart} apart, bound {}", found.largest);
-    assert!(apart > 0.0 && found.largest < 1e5 * apart, "{name}: bound {} of {apart}", found.largest);
+    let bounded = planner().precision(Precision::F16).plan().expect(name).run_bounded(ignore_events).expect(name).output;
+    assert!(bounded.logits == first.output, "{name}");
+    let pairs = exact.as_slice().iter().zip(first.output.as_slice()).map(|(a, b)| (a - b).abs());
+    for (k, (apart, bound)) in pairs.clone().zip(bounded.bounds.as_slice()).enumerate() {
+        assert!(apart <= *bound, "{name}, logit {k}: {apart} apart, bound {bound}");
+    }
+    let (apart, largest) = (pairs.fold(0.0, f32::max), bounded.bounds.as_slice().iter().copied().fold(0.0, f32::max));
+    assert_eq!(largest, found.largest, "{name}");
+    assert!(apart > 0.0 && largest < 1e5 * apart, "{name}: bound {largest} of {apart}");
     // A class that is certified is that of the run in f32.
     let class = |row: &[f32]| row.iter().enumerate().fold(0, |best, (k, &x)| if x > row[best] { k } else { best });
-    let same = (0..graph.nodes()).filter(|&i| class(exact.row(i)) == class(first.output.row(i))).count() as u64;
-    assert!(found.certified <= same, "{name}: {} certified, {same} the same", found.certified);
+    for i in (0..graph.nodes()).filter(|&i| bounded.certified[i]) {
+        assert_eq!(class(exact.row(i)), class(first.output.row(i)), "{name}, node {i}");
+    }
+    assert_eq!(found.certified, bounded.certified.iter().filter(|certified| **certified).count() as u64, "{name}");
     let from_disk = |tier| Planner::new(model, &file, features).graph_buffer(32).spill_dir(folder.path()).tier(tier).slice(3);
     for tier in [Tier::Panels, Tier::Spill] {
         let other = half(from_disk(tier), Precision::F16);
@@ -209,4 +218,8 @@ fn attention_and_norms_of_rows_have_no_bound_and_say_so() {
         Planner::new(&model(vec![l2]), &graph, &features).precision(Precision::F16).plan().expect("a plan").run().expect("a run");
     assert_eq!(solution.facts.error_bound, None);
     assert_eq!(solution.certificate.verdict(), certus_contract::Verdict::NotApplicable);
+    let l2 = model(vec![LayerSpec { l2_normalize: true, ..layer(Op::Sage, 0, 9, 5) }]);
+    let of = |precision| Planner::new(&l2, &graph, &features).precision(precision).plan().expect("a plan").run_bounded(ignore_events);
+    assert!(matches!(of(Precision::F16), Err(certus_gnn::Error::UnsupportedOp { layer: 0, .. })));
+    assert_eq!(of(Precision::F32).expect_err("no bounds in f32").kind(), "InvalidParameter");
 }

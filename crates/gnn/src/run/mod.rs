@@ -13,20 +13,21 @@ mod terms;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use certus_contract::{Certificate, Event, Status, ignore_events};
+use certus_contract::{Certificate, Event, InputError, Status, ignore_events};
 use certus_io::NpyWriter;
 use certus_numeric::Array;
 use half::f16;
 
 use crate::arena::zeros;
-use crate::certificate::{MemoryFacts, certificate};
+use crate::certificate::{MemoryFacts, certificate, is_certified};
 use crate::error::Error;
 use crate::graph::Buffers;
-use crate::plan::{LINE, Plan, Tier};
+use crate::plan::{LINE, Plan, Precision, Tier};
 use crate::pool::Values;
 use crate::spec::Op;
 use crate::steps::INPUT;
 use crate::storage::PanelFile;
+use output::OutputRows;
 use runner::{Files, Runner};
 
 /// What happens to each row of the output before it is given away.
@@ -63,6 +64,17 @@ pub struct Classes {
     pub class: Vec<u32>,
     /// By how much it leads the next; infinite for one class.
     pub margin: Vec<f32>,
+}
+
+/// Logits of a run in f16, and how far they can be from those of a run in f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounded {
+    /// Nodes x columns.
+    pub logits: Array<f32>,
+    /// For each logit a bound on its distance from that of the run in f32.
+    pub bounds: Array<f32>,
+    /// For each node whether its class must be the same in the run in f32.
+    pub certified: Vec<bool>,
 }
 
 impl Plan<'_> {
@@ -126,6 +138,35 @@ impl Plan<'_> {
         Ok(self.solution(classes, self.with_owned(facts, 8 * n as u64)))
     }
 
+    /// Runs the model and gives the logits with a bound on the distance of each from that of a run in f32, and the nodes whose class cannot
+    /// be another there. All three are counted: 8 bytes a logit, and one a node.
+    ///
+    /// # Errors
+    /// `UnsupportedOp` for a layer that has no bound (attention, norms of rows), `InvalidParameter` where the plan's precision is not
+    /// [`Precision::F16`](crate::Precision::F16), and as [`Plan::run_with`].
+    pub fn run_bounded(&self, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution<Bounded>, Error> {
+        if self.schedule.precision != Precision::F16 {
+            return Err(InputError::parameter("the plan's precision", format!("{:?}", self.schedule.precision), "F16, for bounds").into());
+        }
+        if let Some((layer, spec)) = self.model.spec().layers().iter().enumerate().find(|(_, layer)| !crate::recipes::has_bound(layer)) {
+            let why = "no bound is known on what errors of its input become".into();
+            return Err(Error::UnsupportedOp { layer, op: spec.op.name().into(), why });
+        }
+        let (n, columns) = (self.output_len(), self.schedule.output_columns);
+        let (mut logits, mut bounds) = (Array::zeros([n, columns]), Array::zeros([n, columns]));
+        let mut certified = Vec::with_capacity(n);
+        let facts = self.run_blocks(Head::Logits, observer, |block| {
+            let range = block.first * columns..block.first * columns + block.rows.len();
+            let errors = block.bounds.unwrap_or_default();
+            logits.as_mut_slice()[range.clone()].copy_from_slice(block.rows);
+            bounds.as_mut_slice()[range].copy_from_slice(errors);
+            certified.extend(block.rows.chunks_exact(columns).zip(errors.chunks_exact(columns)).map(|(row, e)| is_certified(row, e)));
+            Ok(())
+        })?;
+        let facts = self.with_owned(facts, 8 * logits.len() as u64 + n as u64);
+        Ok(self.solution(Bounded { logits, bounds, certified }, facts))
+    }
+
     /// Runs the model and hands over the output by blocks of rows, in order: the number of the first row, and the rows one after the other.
     ///
     /// # Errors
@@ -133,8 +174,17 @@ impl Plan<'_> {
     pub fn run_rows(
         &self,
         head: Head,
-        mut observer: impl FnMut(&Event) -> ControlFlow<()>,
+        observer: impl FnMut(&Event) -> ControlFlow<()>,
         mut take: impl FnMut(usize, &[f32]) -> Result<(), Error>,
+    ) -> Result<MemoryFacts, Error> {
+        self.run_blocks(head, observer, |block| take(block.first, block.rows))
+    }
+
+    fn run_blocks(
+        &self,
+        head: Head,
+        mut observer: impl FnMut(&Event) -> ControlFlow<()>,
+        mut take: impl FnMut(OutputRows) -> Result<(), Error>,
     ) -> Result<MemoryFacts, Error> {
         let schedule = &self.schedule;
         let files = match (&self.spill, schedule.tier) {

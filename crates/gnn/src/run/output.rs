@@ -8,13 +8,20 @@ use super::runner::Runner;
 use crate::error::Error;
 use crate::pool::{Access, Numbers};
 
+/// Some rows of the output, one after the other, and the bounds of their errors before the head.
+pub(super) struct OutputRows<'o> {
+    pub(super) first: usize,
+    pub(super) rows: &'o [f32],
+    pub(super) bounds: Option<&'o [f32]>,
+}
+
 impl Runner<'_> {
     /// Gives the rows of the last value away, in the order of the output.
     pub(super) fn output(
         &mut self,
         ids: &[usize],
         head: Head,
-        take: &mut impl FnMut(usize, &[f32]) -> Result<(), Error>,
+        take: &mut impl FnMut(OutputRows) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (s, block, layout, plan) = (self.s, self.block(), self.schedule.final_layout, self.plan);
         let columns = layout.columns();
@@ -47,6 +54,7 @@ impl Runner<'_> {
                     }
                 }
             }
+            let mut bounds = None;
             if let Some(facts) = &mut self.error_bound {
                 let errors = &mut errors[..rows.len() * columns];
                 for (row, out) in rows.clone().zip(errors.chunks_exact_mut(columns)) {
@@ -54,9 +62,10 @@ impl Runner<'_> {
                     access.gather(Numbers::Errors, ids, layout, s, i..i + 1, out, staging)?;
                 }
                 facts.add(gathered, errors, columns);
+                bounds = Some(&*errors);
             }
             gathered.chunks_exact_mut(columns).for_each(|row| apply_head(head, row));
-            take(rows.start, gathered)?;
+            take(OutputRows { first: rows.start, rows: gathered, bounds })?;
         }
         Ok(())
     }
