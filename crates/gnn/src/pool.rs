@@ -212,6 +212,23 @@ impl<'t> Access<'t> {
         }
     }
 
+    /// Rows of a value where they stand side by side in memory: one panel of all its columns.
+    pub(crate) fn whole_rows(&self, ids: &[usize], layout: Layout, s: usize, rows: Range<usize>) -> Option<&[f32]> {
+        let &[id] = ids else { return None };
+        if layout.columns() == s { self.direct(id, s, rows) } else { None }
+    }
+
+    /// The same, to be written.
+    pub(crate) fn whole_rows_mut(&mut self, ids: &[usize], layout: Layout, s: usize, rows: Range<usize>) -> Option<&mut [f32]> {
+        match (self, ids) {
+            (Access::Memory { first, panels }, &[id]) if layout.columns() == s => {
+                let place = find(panels, id);
+                Some(&mut panels[place].1[(rows.start - *first) * s..(rows.end - *first) * s])
+            }
+            _ => None,
+        }
+    }
+
     /// Writes rows of a panel. What the store's precision rounds away is added to the bounds of the errors, which are written too.
     pub(crate) fn write(&mut self, id: usize, s: usize, rows: Range<usize>, data: &[f32], errors: Option<&mut [f32]>) -> Result<(), Error> {
         let errors = errors.map(|errors| {

@@ -44,6 +44,12 @@ impl Runner<'_> {
         let (gathered, rest) = self.scratch[0].split_at_mut(block * columns);
         let (errors, staging) = rest.split_at_mut(if self.error_bound.is_some() { block * columns } else { 0 });
         for rows in blocks(0..rows, block) {
+            if let (Head::Logits, None) = (head, &plan.output_rows)
+                && let Some(panel) = access.whole_rows(ids, layout, s, rows.clone())
+            {
+                take(OutputRows { first: rows.start, rows: panel, bounds: None })?;
+                continue;
+            }
             let gathered = &mut gathered[..rows.len() * columns];
             match &plan.output_rows {
                 None => access.gather(Numbers::Values, ids, layout, s, rows.clone(), gathered, staging)?,

@@ -103,7 +103,11 @@ impl Runner<'_> {
                     }
                     for ((out, result), errors) in outs.iter().zip(&mut results).zip(&mut result_errors) {
                         let width = layouts[out.out].columns();
-                        let result = &mut result[..count * width];
+                        // All that the block reads is read by now: results may go to their place at once.
+                        let result = match access.whole_rows_mut(values.of(out.out), layouts[out.out], s, rows.clone()) {
+                            Some(panel) => panel,
+                            None => &mut result[..count * width],
+                        };
                         if bounded {
                             let errors = &mut errors[..count * width];
                             errors.fill(0.0);
@@ -204,6 +208,9 @@ impl Runner<'_> {
                     }
                     for ((out, result), errors) in outs.iter().zip(&results).zip(&result_errors) {
                         let (layout, size) = (layouts[out.out], count * layouts[out.out].columns());
+                        if access.whole_rows(values.of(out.out), layout, s, rows.clone()).is_some() {
+                            continue;
+                        }
                         let errors = bounded.then(|| &errors[..size]);
                         access.scatter(values.of(out.out), layout, s, rows.clone(), (&result[..size], errors), rest)?;
                     }
