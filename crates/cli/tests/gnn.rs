@@ -121,6 +121,16 @@ fn order_and_half_precision_without_bounds_are_options() {
     assert!(unbounded["metrics"].get("max_error_bound").is_none() && bounded["metrics"]["max_error_bound"].is_number());
     let minimum = |value: &Value| bytes(value, "minimum_budget");
     assert!(minimum(&unbounded) < minimum(&all) && minimum(&all) < minimum(&bounded));
+    // Features in 8 bits are dense ones.
+    let (code, refused) = run_json(dir, &format!("certus gnn plan {MODEL} --precision int8"));
+    assert_eq!((code, &refused["error"]["kind"]), (2, &"UnsupportedFormat".into()), "{refused}");
+    certus_io::write_npy(dir.join("x.npy"), &certus_gnn::synth::hash_features(1000, 120, certus_numeric::Seed(5))).unwrap();
+    let (_, dense) = run("--features x.npy");
+    let (eight, coarse) = run("--features x.npy --precision int8");
+    let apart = dense.iter().zip(&coarse).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    let bound = eight["metrics"]["max_error_bound"].as_f64().unwrap();
+    assert!(0.0 < apart && apart <= bound && bound < 1.0, "{apart} apart, bound {bound}");
+    assert!(bytes(&eight, "certified_nodes") > 0 && eight["certificate"]["verdict"] == "holds", "{eight}");
     let (code, _) = run_json(dir, &format!("certus gnn plan {MODEL} --order backwards"));
     assert_eq!(code, 2);
 }

@@ -74,14 +74,14 @@ pub(crate) fn is_certified(row: &[f32], errors: &[f32]) -> bool {
 pub fn certificate(facts: &MemoryFacts) -> Certificate {
     let measured = Measured { peak: facts.measured_peak, read: facts.bytes_read, written: facts.bytes_written };
     let limits = Measured { peak: facts.predicted_peak, read: facts.predicted_bytes_read, written: facts.predicted_bytes_written };
-    let bound = (facts.precision == Precision::F16).then_some(facts.error_bound.is_some());
+    let bound = facts.precision.is_bounded().then_some(facts.error_bound.is_some());
     claim(facts.budget, bound, Some(measured), limits, facts.undecomposed_peak)
 }
 
 /// The certificate of a schedule, before it runs.
 pub(crate) fn promise(schedule: &Schedule) -> Certificate {
     let limits = Measured { peak: schedule.predicted_peak, read: schedule.bytes_read, written: schedule.bytes_written };
-    let bound = (schedule.precision == Precision::F16).then_some(schedule.store.bounds);
+    let bound = schedule.precision.is_bounded().then_some(schedule.store.bounds);
     claim(schedule.budget, bound, None, limits, schedule.undecomposed_peak)
 }
 

@@ -93,9 +93,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// In memory, in f32: steps work on the panels themselves.
+    /// In memory, in f32, without bounds: steps work on the panels themselves.
     pub(crate) fn is_direct(self) -> bool {
-        !self.spill && !self.half
+        !self.spill && !self.half && !self.bounds
     }
 
     /// Bytes of a stored number, with its bound.
@@ -171,7 +171,7 @@ pub(crate) fn cost(recipe: &Recipe, sizes: &Sizes, beside: u64, rows_after: &dyn
             total.read = total.read.saturating_add(read);
             total.written = total.written.saturating_add(written);
             total.seconds += (read as f64 + written as f64) / sizes.machine.disk;
-        } else if sizes.store.half {
+        } else if !sizes.store.is_direct() {
             total.seconds += (read as f64 + written as f64) / sizes.machine.stream;
         }
         total.panels = total.panels.max(work.loaded);
@@ -272,7 +272,7 @@ pub(crate) fn gathered(from: From, values: &[Layout], features: FeatureStats) ->
         (From::Value(value), _) => values[value].columns(),
         // In memory, rows are read where they are.
         (From::Features, FeatureStats::Dense { .. } | FeatureStats::Sparse { .. }) => 0,
-        (From::Features, FeatureStats::Streamed { columns, .. }) => columns,
+        (From::Features, FeatureStats::Streamed { columns, .. } | FeatureStats::Int8 { columns }) => columns,
     }
 }
 
@@ -327,7 +327,8 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                         };
                         work.seconds += sweep(width as f64, set);
                     }
-                    if sizes.store.bounds && matches!(term.from, From::Value(_)) && term.meets == Meeting::Added {
+                    let inexact = matches!(term.from, From::Value(_)) || matches!(sizes.features, FeatureStats::Int8 { .. });
+                    if sizes.store.bounds && inexact && term.meets == Meeting::Added {
                         // What meets the matrix without signs, or the sum.
                         bounded = bounded.max(width as u64);
                     }

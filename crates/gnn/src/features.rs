@@ -6,6 +6,7 @@ use certus_contract::InputError;
 use certus_numeric::{Array, Csr};
 
 use crate::error::Error;
+use crate::int8::Int8Features;
 use crate::storage::NpyFeatures;
 
 /// One row of features a node.
@@ -23,6 +24,8 @@ pub(crate) enum FeatureData {
     Sparse(Csr<f32>),
     /// In an `.npy` file, read by rows.
     Streamed(NpyFeatures),
+    /// In memory, in 8 bits.
+    Int8(Int8Features),
 }
 
 /// What a schedule needs to know of features.
@@ -47,13 +50,19 @@ pub enum FeatureStats {
         /// Bytes of an entry in the file.
         entry_bytes: u64,
     },
+    /// In memory, in 8 bits.
+    Int8 {
+        /// Columns.
+        columns: usize,
+    },
 }
 
 impl FeatureStats {
     /// Columns.
     pub fn columns(&self) -> usize {
         match *self {
-            FeatureStats::Dense { columns } | FeatureStats::Sparse { columns, .. } | FeatureStats::Streamed { columns, .. } => columns,
+            FeatureStats::Dense { columns } | FeatureStats::Int8 { columns } => columns,
+            FeatureStats::Sparse { columns, .. } | FeatureStats::Streamed { columns, .. } => columns,
         }
     }
 
@@ -63,6 +72,7 @@ impl FeatureStats {
             FeatureStats::Dense { columns } => nodes.saturating_mul(4).saturating_mul(columns as u64),
             FeatureStats::Sparse { entries, .. } => nodes.saturating_add(1).saturating_mul(8).saturating_add(entries.saturating_mul(8)),
             FeatureStats::Streamed { .. } => 0,
+            FeatureStats::Int8 { columns } => nodes.saturating_add(12).saturating_mul(columns as u64),
         }
     }
 
@@ -70,8 +80,9 @@ impl FeatureStats {
         matches!(self, FeatureStats::Sparse { .. })
     }
 
-    pub(crate) fn is_streamed(&self) -> bool {
-        matches!(self, FeatureStats::Streamed { .. })
+    /// Whether rows come by blocks, and none is read where it stands.
+    pub(crate) fn is_by_blocks(&self) -> bool {
+        matches!(self, FeatureStats::Streamed { .. } | FeatureStats::Int8 { .. })
     }
 }
 
@@ -106,12 +117,22 @@ impl Features {
         Ok(Features(FeatureData::Streamed(NpyFeatures::open(path.as_ref())?)))
     }
 
+    /// The same features in 8 bits an entry, in memory: whole multiples of a step for each column, from its least entry to its largest. What
+    /// that changes at most is noted for each column. See [`Precision::Int8Features`](crate::Precision::Int8Features).
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` for sparse features, which keep their zeros; as for any file where they are streamed.
+    pub fn int8(&self) -> Result<Self, Error> {
+        Ok(Features(FeatureData::Int8(Int8Features::of(self)?)))
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         match &self.0 {
             FeatureData::Dense(array) => array.rows(),
             FeatureData::Sparse(csr) => csr.rows(),
             FeatureData::Streamed(file) => file.rows(),
+            FeatureData::Int8(features) => features.rows(),
         }
     }
 
@@ -126,11 +147,12 @@ impl Features {
             FeatureData::Dense(array) => FeatureStats::Dense { columns: array.cols() },
             FeatureData::Sparse(csr) => FeatureStats::Sparse { columns: csr.cols(), entries: csr.nnz() as u64 },
             FeatureData::Streamed(file) => FeatureStats::Streamed { columns: file.columns(), entry_bytes: file.entry_bytes() },
+            FeatureData::Int8(features) => FeatureStats::Int8 { columns: features.columns() },
         }
     }
 }
 
-fn require_finite(values: &[f32], place: impl Fn(usize) -> Vec<usize>) -> Result<(), Error> {
+pub(crate) fn require_finite(values: &[f32], place: impl Fn(usize) -> Vec<usize>) -> Result<(), Error> {
     match values.iter().position(|v| !v.is_finite()) {
         Some(k) => Err(InputError::non_finite("features", &place(k), f64::from(values[k])).into()),
         None => Ok(()),

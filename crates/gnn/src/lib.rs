@@ -45,6 +45,7 @@ mod features;
 mod field;
 mod graph;
 mod graph_file;
+mod int8;
 mod kernels;
 mod model;
 mod plan;

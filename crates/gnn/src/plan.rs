@@ -61,6 +61,20 @@ pub enum Precision {
     F16,
     /// 16 bits, without bounds.
     F16Unbounded,
+    /// 32 bits, of features in 8 bits ([`Features::int8`](crate::Features::int8)), with such a bound on the distance from the run of the
+    /// features as they were.
+    Int8Features,
+}
+
+impl Precision {
+    /// Whether the run has bounds, where every layer has some.
+    pub(crate) fn is_bounded(self) -> bool {
+        matches!(self, Precision::F16 | Precision::Int8Features)
+    }
+
+    fn is_half(self) -> bool {
+        matches!(self, Precision::F16 | Precision::F16Unbounded)
+    }
 }
 
 /// What is in memory beside the working set.
@@ -503,6 +517,11 @@ impl<'a> Planner<'a> {
             let expected = format!("{expected} (in_channels of the model)");
             return Err(InputError::dimension("features", format!("{columns} columns"), expected).into());
         }
+        if self.precision == Precision::Int8Features && !matches!(self.features, FeatureStats::Int8 { .. }) {
+            return Err(
+                InputError::parameter("precision", "that of features in 8 bits", "given with such features (Features::int8)").into()
+            );
+        }
         if self.graph.nodes >= 1 << 32 {
             return Err(InputError::too_large("the graph", format!("{} nodes", self.graph.nodes), "2^32 - 1 (32-bit indices)").into());
         }
@@ -603,7 +622,7 @@ impl<'a> Planner<'a> {
                 if self.tier.is_some_and(|wanted| wanted != tier) {
                     continue;
                 }
-                let store = Store { spill, half: self.precision != Precision::F32, bounds: self.has_bounds() };
+                let store = Store { spill, half: self.precision.is_half(), bounds: self.has_bounds() };
                 let ways = Rc::new(self.ways(s, store, rows_after));
                 for &row_block in &row_blocks {
                     candidates.push(Candidate::new(self, tier, s, store, row_block, &ways, output_rows));
@@ -615,7 +634,7 @@ impl<'a> Planner<'a> {
 
     /// Whether the run has bounds: asked for, and every layer has some.
     fn has_bounds(&self) -> bool {
-        self.precision == Precision::F16 && self.spec.layers().iter().all(crate::recipes::has_bound)
+        self.precision.is_bounded() && self.spec.layers().iter().all(crate::recipes::has_bound)
     }
 
     /// Every recipe of every layer with its cost.
@@ -815,7 +834,8 @@ impl Candidate {
         let half = n.checked_mul(slice as u64).and_then(|k| k.checked_next_multiple_of(2 * LINE)).and_then(|k| k.checked_mul(2));
         let unit = match store {
             Store { spill: true, .. } => Some(0),
-            Store { half: false, .. } => panel,
+            Store { half: false, bounds: false, .. } => panel,
+            Store { half: false, bounds: true, .. } => panel.and_then(|bytes| bytes.checked_mul(2)),
             Store { bounds: false, .. } => half,
             Store { bounds: true, .. } => half.zip(panel).and_then(|(a, b)| a.checked_add(b)),
         };
@@ -856,7 +876,7 @@ impl Candidate {
     }
 
     fn lists(&self, threads: u64) -> u64 {
-        (threads + 1) * if self.store.half { HALF_PANEL_LISTS } else { PANEL_LISTS }
+        (threads + 1) * if self.store.is_direct() || self.store.spill { PANEL_LISTS } else { HALF_PANEL_LISTS }
     }
 
     fn threads(&self) -> u64 {
@@ -867,8 +887,8 @@ impl Candidate {
     fn units(&self, cost: &Cost) -> u64 {
         match self.store {
             Store { spill: true, .. } => 0,
-            Store { half: true, .. } => cost.slots,
-            _ => cost.panels,
+            store if store.is_direct() => cost.panels,
+            _ => cost.slots,
         }
     }
 

@@ -13,15 +13,15 @@ use crate::storage::PanelFile;
 /// panels are buffers.
 pub(crate) struct Pool<'a> {
     panels: Vec<&'a mut [f32]>,
-    halves: Vec<HalfPanel<'a>>,
+    stored: Vec<StoredPanel<'a>>,
     free: Vec<bool>,
     most_lent: usize,
     most_acquired: usize,
 }
 
 impl<'a> Pool<'a> {
-    pub(crate) fn new(panels: Vec<&'a mut [f32]>, halves: Vec<HalfPanel<'a>>, ids: usize) -> Self {
-        Pool { panels, halves, free: vec![true; ids], most_lent: 0, most_acquired: 0 }
+    pub(crate) fn new(panels: Vec<&'a mut [f32]>, stored: Vec<StoredPanel<'a>>, ids: usize) -> Self {
+        Pool { panels, stored, free: vec![true; ids], most_lent: 0, most_acquired: 0 }
     }
 
     /// The lowest free numbers.
@@ -47,13 +47,13 @@ impl<'a> Pool<'a> {
         std::mem::take(&mut self.panels[id])
     }
 
-    /// The same of a panel in f16.
-    pub(crate) fn lend_half(&mut self, id: usize) -> HalfPanel<'a> {
-        std::mem::take(&mut self.halves[id])
+    /// The same of a panel with bounds, or in f16.
+    pub(crate) fn lend_stored(&mut self, id: usize) -> StoredPanel<'a> {
+        std::mem::take(&mut self.stored[id])
     }
 
-    pub(crate) fn take_back_half(&mut self, id: usize, panel: HalfPanel<'a>) {
-        self.halves[id] = panel;
+    pub(crate) fn take_back_stored(&mut self, id: usize, panel: StoredPanel<'a>) {
+        self.stored[id] = panel;
     }
 
     pub(crate) fn take_back(&mut self, id: usize, panel: &'a mut [f32]) {
@@ -119,11 +119,46 @@ pub(crate) fn cut<'p, T>(mut rows: &'p mut [T], s: usize, ranges: &[Range<usize>
         .collect()
 }
 
-/// A panel in f16 in memory, with the bounds of their errors if there are some.
+/// A panel in memory that is read and written by blocks: in f16, or with bounds of its errors, or both.
 #[derive(Default)]
-pub(crate) struct HalfPanel<'a> {
-    pub(crate) values: &'a mut [f16],
+pub(crate) struct StoredPanel<'a> {
+    pub(crate) values: Stored<'a>,
     pub(crate) errors: Option<&'a mut [f32]>,
+}
+
+/// Its numbers.
+pub(crate) enum Stored<'a> {
+    Half(&'a mut [f16]),
+    Full(&'a mut [f32]),
+}
+
+impl Default for Stored<'_> {
+    fn default() -> Self {
+        Stored::Full(&mut [])
+    }
+}
+
+impl Stored<'_> {
+    fn cut(&mut self, rows: usize, s: usize, ranges: &[Range<usize>]) -> Vec<Stored<'_>> {
+        match self {
+            Stored::Half(values) => cut(&mut values[..rows * s], s, ranges).into_iter().map(Stored::Half).collect(),
+            Stored::Full(values) => cut(&mut values[..rows * s], s, ranges).into_iter().map(Stored::Full).collect(),
+        }
+    }
+
+    fn read(&self, begin: usize, out: &mut [f32]) {
+        match self {
+            Stored::Half(values) => values[begin..][..out.len()].convert_to_f32_slice(out),
+            Stored::Full(values) => out.copy_from_slice(&values[begin..][..out.len()]),
+        }
+    }
+
+    fn write(&mut self, begin: usize, data: &[f32]) {
+        match self {
+            Stored::Half(values) => values[begin..][..data.len()].convert_from_f32_slice(data),
+            Stored::Full(values) => values[begin..][..data.len()].copy_from_slice(data),
+        }
+    }
 }
 
 /// What is read of a panel.
@@ -141,9 +176,9 @@ pub(crate) enum Access<'t> {
         first: usize,
         panels: Vec<(usize, &'t mut [f32])>,
     },
-    Half {
+    Stored {
         first: usize,
-        panels: Vec<(usize, HalfPanel<'t>)>,
+        panels: Vec<(usize, StoredPanel<'t>)>,
     },
     Disk {
         values: &'t PanelFile,
@@ -170,28 +205,28 @@ impl<'t> Access<'t> {
         parts.into_iter().zip(ranges).map(|(panels, range)| Access::Memory { first: range.start, panels }).collect()
     }
 
-    /// The same of panels in f16.
-    pub(crate) fn to_half(lent: &'t mut [(usize, HalfPanel)], s: usize, ranges: &[Range<usize>]) -> Vec<Access<'t>> {
+    /// The same of panels with bounds, or in f16.
+    pub(crate) fn to_stored(lent: &'t mut [(usize, StoredPanel)], s: usize, ranges: &[Range<usize>]) -> Vec<Access<'t>> {
         let rows = ranges.last().map_or(0, |range| range.end);
         let parts = parts(lent, ranges, |panel| {
-            let values = cut(&mut panel.values[..rows * s], s, ranges);
+            let values = panel.values.cut(rows, s, ranges);
             let errors: Vec<Option<&mut [f32]>> = match &mut panel.errors {
                 Some(errors) => cut(&mut errors[..rows * s], s, ranges).into_iter().map(Some).collect(),
                 None => ranges.iter().map(|_| None).collect(),
             };
-            values.into_iter().zip(errors).map(|(values, errors)| HalfPanel { values, errors }).collect()
+            values.into_iter().zip(errors).map(|(values, errors)| StoredPanel { values, errors }).collect()
         });
-        parts.into_iter().zip(ranges).map(|(panels, range)| Access::Half { first: range.start, panels }).collect()
+        parts.into_iter().zip(ranges).map(|(panels, range)| Access::Stored { first: range.start, panels }).collect()
     }
 
     /// Rows of a panel, s numbers each. The bounds of errors are 0 where there are none.
     pub(crate) fn read(&self, what: Numbers, id: usize, s: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
         match (self, what) {
             (Access::Memory { .. }, Numbers::Values) => out.copy_from_slice(self.direct(id, s, rows).unwrap_or_default()),
-            (Access::Half { first, panels }, what) => {
+            (Access::Stored { first, panels }, what) => {
                 let (panel, begin) = (&panels[find(panels, id)].1, (rows.start - first) * s);
                 match (what, &panel.errors) {
-                    (Numbers::Values, _) => panel.values[begin..][..out.len()].convert_to_f32_slice(out),
+                    (Numbers::Values, _) => panel.values.read(begin, out),
                     (Numbers::Errors, Some(errors)) => out.copy_from_slice(&errors[begin..][..out.len()]),
                     (Numbers::Errors, None) => out.fill(0.0),
                 }
@@ -231,8 +266,13 @@ impl<'t> Access<'t> {
 
     /// Writes rows of a panel. What the store's precision rounds away is added to the bounds of the errors, which are written too.
     pub(crate) fn write(&mut self, id: usize, s: usize, rows: Range<usize>, data: &[f32], errors: Option<&mut [f32]>) -> Result<(), Error> {
+        let rounds = match self {
+            Access::Memory { .. } => false,
+            Access::Stored { panels, .. } => panels.first().is_some_and(|(_, panel)| matches!(panel.values, Stored::Half(_))),
+            Access::Disk { values, .. } => values.is_half(),
+        };
         let errors = errors.map(|errors| {
-            for (e, &x) in errors.iter_mut().zip(data) {
+            for (e, &x) in errors.iter_mut().zip(data).filter(|_| rounds) {
                 let rounded = f16::from_f32(x).to_f32();
                 // Exact in f32. What is too large for f16 has no bound.
                 let lost = if rounded.is_finite() { (x - rounded).abs() } else { f32::INFINITY };
@@ -247,10 +287,10 @@ impl<'t> Access<'t> {
                 let place = find(panels, id);
                 panels[place].1[(rows.start - *first) * s..][..data.len()].copy_from_slice(data);
             }
-            Access::Half { first, panels } => {
+            Access::Stored { first, panels } => {
                 let place = find(panels, id);
                 let (panel, begin) = (&mut panels[place].1, (rows.start - *first) * s);
-                panel.values[begin..][..data.len()].convert_from_f32_slice(data);
+                panel.values.write(begin, data);
                 if let (Some(kept), Some(errors)) = (&mut panel.errors, errors) {
                     kept[begin..][..data.len()].copy_from_slice(errors);
                 }

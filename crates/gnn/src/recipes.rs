@@ -552,7 +552,7 @@ fn alone(mut b: Builder) -> Recipe {
 fn aggregate_rows(mut b: Builder, spill: bool) -> Recipe {
     let (out, layout) = (b.layer.out_channels, Layout::plain(b.layer.out_channels));
     // What is not in memory cannot be read at random; nor is a projection of features in memory.
-    let streamed = matches!(b.input, Input::Features(stats) if stats.is_streamed());
+    let streamed = matches!(b.input, Input::Features(stats) if stats.is_by_blocks());
     if b.from == From::Features && (streamed || b.layer.skip || b.layer.project) {
         b.from = From::Value(b.load(None));
     }

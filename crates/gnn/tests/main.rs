@@ -5,6 +5,7 @@ mod cases;
 mod certificates;
 mod half;
 mod hostile;
+mod int8;
 mod jumping;
 mod memory;
 mod properties;

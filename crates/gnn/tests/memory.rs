@@ -3,7 +3,7 @@
 use certus_contract::ignore_events;
 use certus_gnn::{
     Activation, FeatureStats, Features, Graph, GraphFile, GraphStats, Head, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Planner,
-    Reduce, Reorder, Tier,
+    Precision, Reduce, Reorder, Tier,
 };
 use certus_testkit::memory::{alone, peak};
 
@@ -132,6 +132,30 @@ fn a_graph_on_disk_takes_its_buffers_alone() {
                     let in_all = minimum + planner().schedule().expect("a plan").resident.total();
                     measure(planner().budget(MemoryBudget::Total(in_all)), pool, &format!("{op:?} at {in_all} bytes in all"));
                     assert!(planner().budget(MemoryBudget::Total(in_all - 1)).plan().is_err());
+                }
+            }
+        }
+    });
+}
+
+/// The same of every precision.
+#[test]
+fn no_precision_holds_more_than_its_plan_says() {
+    alone(|| {
+        let random = &mut Random(7);
+        let graph = graph(random, NODES);
+        let dense = Features::dense(features(random, NODES, 12, false)).expect("features");
+        let eight = dense.int8().expect("features");
+        let folder = tempfile::tempdir().expect("a folder");
+        let pool = pool(1);
+        for op in [Op::Gcn, Op::Sage, Op::Tag] {
+            let spec = stack(op, None);
+            let model = Model::new(spec.clone(), &weights(random, &spec)).expect("a model");
+            for precision in [Precision::F16, Precision::F16Unbounded, Precision::Int8Features] {
+                for (tier, slice) in [(Tier::Panels, 4), (Tier::Spill, 4)] {
+                    let features = if precision == Precision::Int8Features { &eight } else { &dense };
+                    let planner = Planner::new(&model, &graph, features).precision(precision).spill_dir(folder.path());
+                    measure(planner.tier(tier).slice(slice).row_block(256), &pool, &format!("{op:?} {precision:?} {tier}"));
                 }
             }
         }

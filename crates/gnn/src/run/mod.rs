@@ -22,7 +22,7 @@ use crate::arena::zeros;
 use crate::certificate::{MemoryFacts, certificate, is_certified};
 use crate::error::Error;
 use crate::graph::Buffers;
-use crate::plan::{LINE, Plan, Precision, Tier};
+use crate::plan::{LINE, Plan, Tier};
 use crate::pool::Values;
 use crate::spec::Op;
 use crate::steps::INPUT;
@@ -66,7 +66,7 @@ pub struct Classes {
     pub margin: Vec<f32>,
 }
 
-/// Logits of a run in f16, and how far they can be from those of a run in f32.
+/// Logits of a run in less than f32, and how far they can be from those of a run in f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounded {
     /// Nodes x columns.
@@ -142,11 +142,11 @@ impl Plan<'_> {
     /// be another there. All three are counted: 8 bytes a logit, and one a node.
     ///
     /// # Errors
-    /// `UnsupportedOp` for a layer that has no bound (attention, norms of rows), `InvalidParameter` where the plan's precision is not
-    /// [`Precision::F16`](crate::Precision::F16), and as [`Plan::run_with`].
+    /// `UnsupportedOp` for a layer that has no bound (attention, norms of rows), `InvalidParameter` where the plan's precision has
+    /// none, and as [`Plan::run_with`].
     pub fn run_bounded(&self, observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution<Bounded>, Error> {
-        if self.schedule.precision != Precision::F16 {
-            return Err(InputError::parameter("the plan's precision", format!("{:?}", self.schedule.precision), "F16, for bounds").into());
+        if !self.schedule.precision.is_bounded() {
+            return Err(InputError::parameter("the plan's precision", format!("{:?}", self.schedule.precision), "one with bounds").into());
         }
         if let Some((layer, spec)) = self.model.spec().layers().iter().enumerate().find(|(_, layer)| !crate::recipes::has_bound(layer)) {
             let why = "no bound is known on what errors of its input become".into();

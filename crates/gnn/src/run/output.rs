@@ -27,18 +27,18 @@ impl Runner<'_> {
         let columns = layout.columns();
         let rows = plan.output_len();
         let all = 0..plan.graph.store().rows_after(usize::MAX);
-        let (mut lent, mut halves) = (Vec::new(), Vec::new());
+        let (mut lent, mut stored) = (Vec::new(), Vec::new());
         let mut own = ids.to_vec();
         own.sort_unstable();
-        let access = match (&self.files, self.schedule.store.half) {
+        let access = match (&self.files, self.schedule.store.is_direct()) {
             (Some(files), _) => Access::Disk { values: &files.values, errors: files.errors.as_ref() },
-            (None, false) => {
+            (None, true) => {
                 lent.extend(own.into_iter().map(|id| (id, self.pool.lend(id))));
                 Access::to_memory(&mut lent, s, std::slice::from_ref(&all)).remove(0)
             }
-            (None, true) => {
-                halves.extend(own.into_iter().map(|id| (id, self.pool.lend_half(id))));
-                Access::to_half(&mut halves, s, std::slice::from_ref(&all)).remove(0)
+            (None, false) => {
+                stored.extend(own.into_iter().map(|id| (id, self.pool.lend_stored(id))));
+                Access::to_stored(&mut stored, s, std::slice::from_ref(&all)).remove(0)
             }
         };
         let (gathered, rest) = self.scratch[0].split_at_mut(block * columns);

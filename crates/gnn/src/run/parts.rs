@@ -53,16 +53,16 @@ impl Runner<'_> {
     ) -> Result<(), Error> {
         own.sort_unstable();
         own.dedup();
-        let (mut lent, mut halves) = (Vec::new(), Vec::new());
-        let parts = match (&self.files, self.schedule.store.half) {
+        let (mut lent, mut stored) = (Vec::new(), Vec::new());
+        let parts = match (&self.files, self.schedule.store.is_direct()) {
             (Some(files), _) => ranges.iter().map(|_| Access::Disk { values: &files.values, errors: files.errors.as_ref() }).collect(),
-            (None, false) => {
+            (None, true) => {
                 lent.extend(own.into_iter().map(|id| (id, self.pool.lend(id))));
                 Access::to_memory(&mut lent, self.s, ranges)
             }
-            (None, true) => {
-                halves.extend(own.into_iter().map(|id| (id, self.pool.lend_half(id))));
-                Access::to_half(&mut halves, self.s, ranges)
+            (None, false) => {
+                stored.extend(own.into_iter().map(|id| (id, self.pool.lend_stored(id))));
+                Access::to_stored(&mut stored, self.s, ranges)
             }
         };
         let pool = &self.pool;
@@ -73,8 +73,8 @@ impl Runner<'_> {
         for (id, panel) in lent {
             self.pool.take_back(id, panel);
         }
-        for (id, panel) in halves {
-            self.pool.take_back_half(id, panel);
+        for (id, panel) in stored {
+            self.pool.take_back_stored(id, panel);
         }
         first_error(results)
     }

@@ -64,18 +64,29 @@ impl Runner<'_> {
             };
             let mut gathered = sources.iter().map(|&source| take(cost::gathered(source, layouts, stats))).collect::<Vec<_>>();
             let mut results = outs.iter().map(|out| take(layouts[out.out].columns())).collect::<Vec<_>>();
-            // The same of the bounds; those of features are 0: both runs read the same.
-            let values_only = |source: From| if bounded && source != From::Features { cost::gathered(source, layouts, stats) } else { 0 };
-            let mut gathered_errors = sources.iter().map(|&source| take(values_only(source))).collect::<Vec<_>>();
+            // The same of the bounds; those of features are 0 where both runs read the same.
+            let rounded = match &plan.features.0 {
+                FeatureData::Int8(features) if bounded => Some(features),
+                _ => None,
+            };
+            let inexact = |source: From| bounded && (source != From::Features || rounded.is_some());
+            let errors_of = |source: From| if inexact(source) { cost::gathered(source, layouts, stats) } else { 0 };
+            let mut gathered_errors = sources.iter().map(|&source| take(errors_of(source))).collect::<Vec<_>>();
             let mut result_errors = outs.iter().map(|out| take(if bounded { layouts[out.out].columns() } else { 0 })).collect::<Vec<_>>();
             reader.windows(rows, &wanted, |rows, window| {
                 for rows in blocks(rows, block) {
                     let count = rows.len();
                     for (&source, errors) in sources.iter().zip(&mut gathered_errors) {
-                        if let (true, From::Value(value)) = (bounded, source) {
-                            let layout = layouts[value];
-                            let errors = &mut errors[..count * layout.columns()];
-                            access.gather(Numbers::Errors, values.of(value), layout, s, rows.clone(), errors, rest)?;
+                        match (source, rounded) {
+                            (From::Value(value), _) if bounded => {
+                                let layout = layouts[value];
+                                let errors = &mut errors[..count * layout.columns()];
+                                access.gather(Numbers::Errors, values.of(value), layout, s, rows.clone(), errors, rest)?;
+                            }
+                            (From::Features, Some(features)) => {
+                                errors.chunks_exact_mut(stats.columns()).take(count).for_each(|row| features.errors(row));
+                            }
+                            _ => {}
                         }
                     }
                     for (&source, gathered) in sources.iter().zip(&mut gathered) {
@@ -98,6 +109,11 @@ impl Runner<'_> {
                                 let gathered = &mut gathered[..count * stats.columns()];
                                 features_read.fetch_add(read_features(plan, file, rows.clone(), gathered)?, Relaxed);
                             }
+                            (From::Features, FeatureData::Int8(features)) => {
+                                for (i, row) in rows.clone().zip(gathered.chunks_exact_mut(stats.columns())) {
+                                    features.read(feature_row(i), row);
+                                }
+                            }
                             (From::Features, _) => {}
                         }
                     }
@@ -112,10 +128,10 @@ impl Runner<'_> {
                             let errors = &mut errors[..count * width];
                             errors.fill(0.0);
                             let terms = out.terms.iter().filter_map(|term| {
-                                let From::Value(value) = term.from else { return None };
-                                let place = sources.iter().position(|&source| source == term.from)?;
-                                let size = count * layouts[value].columns();
-                                Some((term, &gathered[place][..size], &gathered_errors[place][..size], layouts[value].columns()))
+                                let place = sources.iter().position(|&source| source == term.from && inexact(source))?;
+                                let columns = cost::gathered(term.from, layouts, stats);
+                                let size = count * columns;
+                                Some((term, &gathered[place][..size], &gathered_errors[place][..size], columns))
                             });
                             bound_rows(params, terms, inner_width(out, layouts, stats), errors, width, rest);
                         }
@@ -141,8 +157,8 @@ impl Runner<'_> {
                                             sums.of_panels(window, rows, &[source], |_| 0..width, summed)?;
                                         }
                                         FeatureData::Dense(array) => sums.of_dense(window, rows, array, feature_row, summed)?,
-                                        FeatureData::Streamed(_) => {
-                                            unreachable!("streamed features are copied before they are read at random")
+                                        FeatureData::Streamed(_) | FeatureData::Int8(_) => {
+                                            unreachable!("features that come by blocks are copied before they are read at random")
                                         }
                                     }
                                     Input::Dense(&*summed, width)
@@ -151,7 +167,7 @@ impl Runner<'_> {
                                     let width = layouts[value].columns();
                                     Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * width], width)
                                 }
-                                (From::Features, None, FeatureData::Streamed(_)) => {
+                                (From::Features, None, FeatureData::Streamed(_) | FeatureData::Int8(_)) => {
                                     Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * stats.columns()], stats.columns())
                                 }
                                 (From::Features, None, FeatureData::Dense(array)) => match &plan.feature_rows {

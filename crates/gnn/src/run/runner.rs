@@ -8,7 +8,7 @@ use crate::cost::Store;
 use crate::error::Error;
 use crate::graph::{Buffers, GraphStore};
 use crate::plan::{LINE, Plan, Schedule};
-use crate::pool::{HalfPanel, Pool, Values};
+use crate::pool::{Pool, Stored, StoredPanel, Values};
 use crate::spec::Reduce;
 use crate::steps::{Kind, Operator, PanelOut, Propagate, Recipe, Step, Val};
 use crate::storage::PanelFile;
@@ -65,17 +65,16 @@ impl<'a> Runner<'a> {
             plan.disk_buffer_bytes() + 4 * (LINE as usize + scratch.iter().chain(&vectors).map(|piece| piece.len()).sum::<usize>()) as u64;
         let panel = lines(n * schedule.slice as u64);
         let panels = (0..schedule.panels).map(|_| take(panel)).collect();
-        let (mut rest_halves, half_panel) = (half_arena, plan.half_panel());
-        let halves = if schedule.store.half && files.is_none() { schedule.slots } else { 0 };
-        let halves = (0..halves).map(|_| {
-            let (values, left) = std::mem::take(&mut rest_halves).split_at_mut(half_panel);
-            rest_halves = left;
-            HalfPanel { values, errors: schedule.store.bounds.then(|| take(panel)) }
+        let mut halves = half_arena.chunks_exact_mut(plan.half_panel().max(1));
+        let stored = if schedule.store.is_direct() || files.is_some() { 0 } else { schedule.slots };
+        let stored = (0..stored).map(|_| {
+            let values = if schedule.store.half { Stored::Half(halves.next().unwrap_or_default()) } else { Stored::Full(take(panel)) };
+            StoredPanel { values, errors: schedule.store.bounds.then(|| take(panel)) }
         });
-        let halves = halves.collect();
+        let stored = stored.collect();
         let ids = if schedule.store.is_direct() { schedule.panels } else { schedule.slots };
         let error_bound = schedule.store.bounds.then_some(ErrorFacts { largest: 0.0, certified: 0 });
-        let (graph, s, pool) = (plan.graph.store(), schedule.slice, Pool::new(panels, halves, ids));
+        let (graph, s, pool) = (plan.graph.store(), schedule.slice, Pool::new(panels, stored, ids));
         Runner { schedule, plan, graph, disk_buffers, s, pool, scratch, vectors, files, feature_bytes: 0, fixed, error_bound }
     }
 
@@ -89,6 +88,7 @@ impl<'a> Runner<'a> {
         let (buffers, taken) = self.pool.most_used();
         let stored = match schedule.store {
             Store { spill: false, half: true, bounds } => 2 * self.plan.half_panel() as u64 + if bounds { panel } else { 0 },
+            Store { spill: false, half: false, bounds: true } => 2 * panel,
             _ => 0,
         };
         MemoryFacts {

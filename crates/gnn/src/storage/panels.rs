@@ -68,6 +68,11 @@ impl PanelFile {
         Ok(())
     }
 
+    /// Whether numbers are in f16.
+    pub(crate) fn is_half(&self) -> bool {
+        self.size == 2
+    }
+
     fn offset(&self, slot: usize, first: usize) -> u64 {
         self.slot * slot as u64 + (self.size * first * self.s) as u64
     }

@@ -80,6 +80,8 @@ pub(super) enum PrecisionArg {
     F16,
     /// 16 bits without bounds: half the bytes
     F16Unbounded,
+    /// 32 bits, of dense features that are kept in 8 bits, with a bound on how far each logit is from that of the features as they are
+    Int8,
 }
 
 /// Whether the linear map or the aggregation of a layer comes first.
@@ -122,6 +124,7 @@ impl ScheduleArgs {
             PrecisionArg::F32 => Precision::F32,
             PrecisionArg::F16 => Precision::F16,
             PrecisionArg::F16Unbounded => Precision::F16Unbounded,
+            PrecisionArg::Int8 => Precision::Int8Features,
         };
         let mut planner = planner.threads(rayon::current_num_threads()).precision(precision);
         planner = match self.order {
@@ -192,6 +195,7 @@ impl Data {
                 ));
             }
         };
+        let features = if args.precision == PrecisionArg::Int8 { features.int8()? } else { features };
         Ok(Data { model, graph, features })
     }
 
@@ -203,10 +207,14 @@ impl Data {
     }
 }
 
-/// A planner from sizes alone: features dense and streamed.
+/// A planner from sizes alone: features dense and streamed, or in memory in 8 bits.
 pub(super) fn from_sizes<'a>(spec: &'a ModelSpec, sizes: Sizes, args: &ScheduleArgs) -> Planner<'a> {
     let graph = GraphStats { nodes: sizes.nodes, edges: sizes.edges, weighted: false };
-    let features = FeatureStats::Streamed { columns: spec.in_channels(), entry_bytes: 4 };
+    let columns = spec.in_channels();
+    let features = match args.precision {
+        PrecisionArg::Int8 => FeatureStats::Int8 { columns },
+        _ => FeatureStats::Streamed { columns, entry_bytes: 4 },
+    };
     let planner = args.apply(Planner::from_stats(spec, graph, features));
     let planner = if args.graph_on_disk { planner.graph_on_disk() } else { planner };
     if args.spill.is_some() { planner.allow_spill() } else { planner }
