@@ -4,59 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::features::FeatureStats;
 use crate::graph::{BufferSizes, DiskGraph, GraphStats, Wanted};
+use crate::machine::MachineModel;
 use crate::spec::Reduce;
 use crate::steps::{Epilogue, From, Kind, Layout, Meeting, Operator, PanelOut, Propagate, Recipe, Step, Val};
-
-/// Speeds of the machine, for the planner's estimates: bytes and multiply-adds a second, of one thread where not said otherwise.
-///
-/// They are arguments, never measured here, so that a plan is the same wherever they are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MachineModel {
-    /// Multiply-adds in f32 of one thread.
-    pub multiply_adds: f64,
-    /// Bandwidth of sequential reads, of all threads.
-    pub stream: f64,
-    /// Bandwidth of random reads that the second cache level holds.
-    pub gather_l2: f64,
-    /// Of those that the last cache level holds.
-    pub gather_l3: f64,
-    /// Of those that only main memory holds.
-    pub gather_memory: f64,
-    /// Bytes of the second cache level.
-    pub l2: u64,
-    /// Bytes of the last cache level.
-    pub l3: u64,
-    /// Bandwidth of the disk.
-    pub disk: f64,
-}
-
-impl Default for MachineModel {
-    /// A small server of the 2020s.
-    fn default() -> Self {
-        MachineModel {
-            multiply_adds: 20e9,
-            stream: 12e9,
-            gather_l2: 12e9,
-            gather_l3: 5.5e9,
-            gather_memory: 4e9,
-            l2: 512 << 10,
-            l3: 8 << 20,
-            disk: 0.5e9,
-        }
-    }
-}
-
-impl MachineModel {
-    fn gather(&self, bytes: f64) -> f64 {
-        if bytes <= self.l2 as f64 {
-            self.gather_l2
-        } else if bytes <= self.l3 as f64 {
-            self.gather_l3
-        } else {
-            self.gather_memory
-        }
-    }
-}
 
 /// Sizes that all costs of a run depend on.
 #[derive(Clone, Copy, Debug)]

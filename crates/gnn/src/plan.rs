@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use certus_contract::{Certificate, InputError};
 
-use crate::cost::{Cost, MachineModel, Sizes, Store, cost};
+use crate::cost::{Cost, Sizes, Store, cost};
 use crate::error::Error;
 use crate::features::{FeatureStats, Features};
 use crate::field::Field;
 use crate::graph::{BufferSizes, DiskGraph, Graph, GraphStats, GraphStore};
 use crate::kernels::long::BOUNDED_SUMS;
+use crate::machine::MachineModel;
 use crate::model::Model;
 use crate::recipes::{Context, Input, Order, order, recipes};
 use crate::reorder::{Reorder, Reordered, inverse};

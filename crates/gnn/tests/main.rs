@@ -7,6 +7,7 @@ mod half;
 mod hostile;
 mod int8;
 mod jumping;
+mod machine;
 mod memory;
 mod properties;
 mod reference;

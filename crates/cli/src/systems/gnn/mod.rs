@@ -12,6 +12,7 @@ use crate::error::{CliError, Exit, Explain};
 use crate::verb::System;
 
 mod infer;
+mod machine;
 mod pickle;
 mod plan;
 mod planetoid;

@@ -52,18 +52,19 @@ impl Verb for Plan {
             // clap asks for one or the other.
             _ => return Err(CliError::new("Usage", "neither --sizes nor --graph and --weights are given", "Give one of them.")),
         };
-        Ok(show(report(Report::new(Status::Done), &schedule), &schedule))
+        Ok(show(report(Report::new(Status::Done), &schedule), &schedule, self.schedule.calibrate))
     }
 }
 
 /// The frontier as a field and for people, and the certificate of what is promised.
-fn show(report: Report, schedule: &Schedule) -> Report {
+fn show(report: Report, schedule: &Schedule, calibrated: bool) -> Report {
     let frontier = schedule.frontier().iter().map(|choice| {
         json!({ "peak": choice.peak, "io": choice.io, "seconds": choice.seconds, "tier": choice.tier.to_string(), "slice": choice.slice })
     });
     let mut report = report.field("frontier", frontier.collect::<Vec<_>>()).note(format!("\n{schedule}"));
     if !schedule.frontier().is_empty() {
-        report = report.note("\nWhat more or fewer bytes buy (seconds are estimates for a small server):");
+        let machine = if calibrated { "this machine, its disk excepted" } else { "a small server; --calibrate for this one" };
+        report = report.note(format!("\nWhat more or fewer bytes buy (seconds are estimates for {machine}):"));
     }
     for choice in schedule.frontier() {
         let (seconds, io, peak) = (choice.seconds, choice.io, choice.peak);

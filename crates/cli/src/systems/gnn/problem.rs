@@ -116,6 +116,9 @@ pub(super) struct ScheduleArgs {
     /// What comes first in layers where it makes no difference but in the last bits
     #[arg(long, value_enum, default_value_t)]
     order: OrderArg,
+    /// Measure this machine first (0.1 s), for estimates of time that are its own; the choice of a schedule may then be another
+    #[arg(long)]
+    pub(super) calibrate: bool,
 }
 
 impl ScheduleArgs {
@@ -127,6 +130,9 @@ impl ScheduleArgs {
             PrecisionArg::Int8 => Precision::Int8Features,
         };
         let mut planner = planner.threads(rayon::current_num_threads()).precision(precision);
+        if self.calibrate {
+            planner = planner.machine(super::machine::measured());
+        }
         planner = match self.order {
             OrderArg::Auto => planner,
             OrderArg::CombineFirst => planner.order(Order::CombineFirst),
