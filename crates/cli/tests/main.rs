@@ -6,6 +6,7 @@ mod examples;
 mod frame;
 mod gnn;
 mod gnn_import;
+mod gnn_train;
 mod help;
 mod hostile;
 mod interrupt;

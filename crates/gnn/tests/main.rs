@@ -9,5 +9,6 @@ mod memory;
 mod properties;
 mod reference;
 mod support;
+mod train;
 
 certus_testkit::count_memory!();

@@ -40,7 +40,7 @@ pub(super) fn minimise(
         if !at.loss.is_finite() || !at.norm.is_finite() {
             break Stop::Diverged;
         }
-        if at.norm <= tolerance.max(at.norm_error) {
+        if at.norm <= tolerance || at.norm <= at.norm_error && at.norm_error.is_finite() {
             break Stop::Gradient;
         }
         if done == iterations {

@@ -129,23 +129,26 @@ pub(super) fn read_spec(file: &InFile) -> Result<ModelSpec, CliError> {
     Ok(ModelSpec::from_json(&text)?)
 }
 
+/// A graph with its features: its own, or those of a file in their place.
+pub(super) fn read_inputs(graph: &InFile, features: Option<&InFile>) -> Result<(Graph, Features), CliError> {
+    let (graph, own) = read_graph(graph.path())?;
+    match (features, own) {
+        (Some(file), _) => Ok((graph, read_features(file)?)),
+        (None, Some(own)) => Ok((graph, own)),
+        (None, None) => Err(CliError::new(
+            "NotFound",
+            "the graph's file has no features (x_indptr, x_indices, x_data, num_features), and --features is not given",
+            "Give the features with --features FILE.npy or a SciPy sparse FILE.npz.",
+        )),
+    }
+}
+
 impl Data {
     pub(super) fn read(graph: &InFile, model: &InFile, weights: &InFile, features: Option<&InFile>) -> Result<Data, CliError> {
         let spec = read_spec(model)?;
         let weights = Weights::read(weights.path())?;
         let model = Model::new(spec, &weights)?;
-        let (graph, own) = read_graph(graph.path())?;
-        let features = match (features, own) {
-            (Some(file), _) => read_features(file)?,
-            (None, Some(own)) => own,
-            (None, None) => {
-                return Err(CliError::new(
-                    "NotFound",
-                    "the graph's file has no features (x_indptr, x_indices, x_data, num_features), and --features is not given",
-                    "Give the features with --features FILE.npy or a SciPy sparse FILE.npz.",
-                ));
-            }
-        };
+        let (graph, features) = read_inputs(graph, features)?;
         Ok(Data { model, graph, features })
     }
 
