@@ -46,6 +46,40 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A layer that training does not learn.
+    #[error("layer {layer} ({op}) cannot be trained: {what}")]
+    Untrainable {
+        /// The layer, from 0.
+        layer: usize,
+        /// Its operation.
+        op: String,
+        /// What is not learned.
+        what: String,
+    },
+    /// A node that cannot stand in a set of labelled nodes.
+    #[error("{set}[{at}] is node {node}: {problem}")]
+    InvalidSplit {
+        /// The set, by the name of its array in files.
+        set: &'static str,
+        /// The place in the set.
+        at: usize,
+        /// The node.
+        node: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A class that the model has not.
+    #[error("node {node} of {set} has class {label}, but the model has classes 0..{classes}")]
+    InvalidLabel {
+        /// The node.
+        node: usize,
+        /// The set it stands in.
+        set: &'static str,
+        /// Its class.
+        label: i64,
+        /// How many classes there are.
+        classes: usize,
+    },
     /// A parameter of a layer that is not in the weights.
     #[error("the weights have no tensor {tensor} of shape {shape} (layer {layer}); there is {available}")]
     MissingTensor {
@@ -141,6 +175,9 @@ impl Error {
             Error::InvalidGraph { .. } => "InvalidGraph",
             Error::InvalidOption { .. } => "InvalidOption",
             Error::UnsupportedOp { .. } => "UnsupportedOp",
+            Error::Untrainable { .. } => "Untrainable",
+            Error::InvalidSplit { .. } => "InvalidSplit",
+            Error::InvalidLabel { .. } => "InvalidLabel",
             Error::MissingTensor { .. } => "MissingTensor",
             Error::WrongShape { .. } => "ShapeMismatch",
             Error::UnusedTensor { .. } => "UnusedTensor",
@@ -161,6 +198,11 @@ impl Error {
             Error::InvalidGraph { .. } => "Write the graph again as incoming CSR: row = target, entries = sources.".into(),
             Error::InvalidOption { option, .. } => format!("Correct {option} in the model file."),
             Error::UnsupportedOp { .. } => "Leave the layer out, or evaluate it where it was trained.".into(),
+            Error::Untrainable { .. } => {
+                "Train layers of gcn, sgc, sage (mean or sum) and linear with relu or none; import the weights of others.".into()
+            }
+            Error::InvalidSplit { set, .. } => format!("Give in {set} each node once, by its number from 0 on, and in one set alone."),
+            Error::InvalidLabel { .. } => "Make out_channels of the last layer the number of classes, or leave the node out.".into(),
             Error::MissingTensor { .. } => "Check the layer's prefix, or rename the tensors on loading.".into(),
             Error::WrongShape { .. } => "Check in_channels, out_channels and heads of the layer, or the weights' layout.".into(),
             Error::UnusedTensor { .. } => "Remove it from the file, or add the layer that it belongs to.".into(),

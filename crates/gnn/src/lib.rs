@@ -59,6 +59,7 @@ mod spec;
 mod steps;
 pub mod storage;
 pub mod synth;
+pub mod train;
 mod weights;
 
 pub use certificate::{ErrorFacts, MemoryFacts, certificate};

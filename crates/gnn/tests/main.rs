@@ -12,5 +12,6 @@ mod memory;
 mod properties;
 mod reference;
 mod support;
+mod train;
 
 certus_testkit::count_memory!();

@@ -13,12 +13,14 @@
 //! | [`real`] | [`Real`]: `f32` or `f64` |
 //! | [`exp`] | the exponential of slices, within 1 ulp |
 //! | [`softmax`] | row softmax and log-sum-exp |
+//! | [`lbfgs`] | the history of limited-memory BFGS |
 //! | [`sum`] | sums, dot products and block reductions in a fixed order |
 #![deny(unsafe_code)]
 
 pub mod array;
 pub mod exp;
 pub mod intervals;
+pub mod lbfgs;
 pub mod quadrature;
 pub mod real;
 pub mod roots;

@@ -4,6 +4,7 @@
 mod array;
 mod exp;
 mod intervals;
+mod lbfgs;
 mod pools;
 mod quadrature;
 mod roots;

@@ -18,16 +18,19 @@ mod plan;
 mod planetoid;
 mod problem;
 mod synth;
+mod train;
 
 /// The verbs, and the files of their examples.
 pub(crate) fn system() -> System {
-    System::new("gnn", "Run trained graph neural networks within a number of bytes that is chosen beforehand")
+    System::new("gnn", "Run graph neural networks within a number of bytes that is chosen beforehand, and train small ones")
         .verb::<plan::Plan>("plan")
         .verb::<infer::Infer>("infer")
+        .verb::<train::Train>("train")
         .group(synth::group())
         .group(planetoid::group())
         .sample("community.npz", community)
         .sample("gcn.json", model)
+        .sample("sgc.json", sgc)
         .sample("gcn.safetensors", weights)
         .sample("arxiv.json", arxiv)
         // Made-up data of ten nodes in Planetoid's format, as Python 2 would have written it.
@@ -94,6 +97,11 @@ fn community(path: &Path) -> Result<(), CliError> {
     archive.add("x_data", &Array::vector(data))?;
     archive.add_scalar("num_features", WORDS as i64)?;
     archive.add("y", &Array::vector(labels))?;
+    // Of each twenty nodes one is learned from, and two are for validation.
+    for (set, from, to) in [("train_idx", 0, 1), ("val_idx", 1, 3), ("test_idx", 3, 20)] {
+        let nodes = (0..COMMUNITIES.iter().sum::<usize>() as i32).filter(|i| (from..to).contains(&(i % 20)));
+        archive.add(set, &Array::vector(nodes.collect()))?;
+    }
     Ok(archive.finish()?)
 }
 
@@ -108,6 +116,11 @@ fn write_model(path: &Path, spec: &ModelSpec) -> Result<(), CliError> {
 
 fn model(path: &Path) -> Result<(), CliError> {
     write_model(path, &two_layers([WORDS, 16, 4])?)
+}
+
+/// Two hops and one linear map.
+fn sgc(path: &Path) -> Result<(), CliError> {
+    write_model(path, &ModelSpec::new(vec![LayerSpec { hops: Some(2), ..LayerSpec::new(Op::Sgc, "conv1", WORDS, 4) }])?)
 }
 
 fn arxiv(path: &Path) -> Result<(), CliError> {

@@ -172,6 +172,24 @@ pub(super) fn read_spec(file: &InFile) -> Result<ModelSpec, CliError> {
     Ok(ModelSpec::from_json(&text)?)
 }
 
+/// A graph with its features: its own, or those of a file in their place.
+pub(super) fn read_inputs(graph: &InFile, features: Option<&InFile>) -> Result<(Graph, Features), CliError> {
+    let (graph, own) = read_graph(graph.path())?;
+    Ok((graph, choose_features(features, own)?))
+}
+
+fn choose_features(given: Option<&InFile>, own: Option<Features>) -> Result<Features, CliError> {
+    match (given, own) {
+        (Some(file), _) => Ok(read_features(file)?),
+        (None, Some(own)) => Ok(own),
+        (None, None) => Err(CliError::new(
+            "NotFound",
+            "the graph's file has no features (x_indptr, x_indices, x_data, num_features), and --features is not given",
+            "Give the features with --features FILE.npy or a SciPy sparse FILE.npz.",
+        )),
+    }
+}
+
 impl Data {
     pub(super) fn read(
         graph: &InFile,
@@ -190,17 +208,7 @@ impl Data {
             let (graph, own) = read_graph(graph.path())?;
             (AnyGraph::Memory(graph), own)
         };
-        let features = match (features, own) {
-            (Some(file), _) => read_features(file)?,
-            (None, Some(own)) => own,
-            (None, None) => {
-                return Err(CliError::new(
-                    "NotFound",
-                    "the graph's file has no features (x_indptr, x_indices, x_data, num_features), and --features is not given",
-                    "Give the features with --features FILE.npy or a SciPy sparse FILE.npz.",
-                ));
-            }
-        };
+        let features = choose_features(features, own)?;
         let features = if args.precision == PrecisionArg::Int8 { features.int8()? } else { features };
         Ok(Data { model, graph, features })
     }
