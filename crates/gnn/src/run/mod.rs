@@ -158,8 +158,8 @@ impl Plan<'_> {
             _ => None,
         };
         let halves = if schedule.store.half && files.is_none() { schedule.slots * self.half_panel() } else { 0 };
-        let disk_buffers = schedule.buffers.iter().flat_map(|&sizes| (0..schedule.threads).map(move |_| Buffers::new(sizes))).collect();
         require_memory(schedule.arena)?;
+        let disk_buffers = schedule.buffers.iter().flat_map(|&sizes| (0..schedule.threads).map(move |_| Buffers::new(sizes))).collect();
         let mut arena = vec![0.0f32; (schedule.arena - self.disk_buffer_bytes()) as usize / 4 - halves / 2];
         let mut half_arena = vec![f16::ZERO; halves];
         let mut runner = Runner::new(self, &mut arena, &mut half_arena, disk_buffers, files);
