@@ -397,7 +397,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Bytes of each buffer that a graph on disk is read through, about: each part of the rows has one for offsets, one for sources and, where
-    /// edges have weights, one for these; default 4096. The result is the same to the bit.
+    /// edges have weights, one for these; default 16 KiB. The result is the same to the bit.
     pub fn graph_buffer(self, bytes: usize) -> Self {
         Planner { graph_buffer: Some(bytes), ..self }
     }

@@ -299,13 +299,13 @@ fn a_graph_on_disk_cannot_be_renumbered() {
 /// A negative degree is found in a graph on disk as well, in rows that come in pieces too.
 #[test]
 fn a_negative_degree_on_disk_is_refused_by_node() {
-    let edges = 3000;
+    let edges = 30_000;
     let (indptr, indices) = ([0, 1, edges], (0..edges).map(|k| k % 2).collect::<Vec<_>>());
     let mut weights = vec![1.0; edges as usize];
     let (model, features) = (gcn(2, 2), Features::dense(matrix(2, 2)).unwrap());
     let graph = opened(&indptr, &indices, Some(&weights)).unwrap();
     assert!(Planner::new(&model, &graph, &features).plan().is_ok());
-    weights[2000] = -1e6;
+    weights[20_000] = -1e6;
     let graph = opened(&indptr, &indices, Some(&weights)).unwrap();
     refused(Planner::new(&model, &graph, &features).plan(), "NonPositiveDegree", &["node 1"]);
 }

@@ -110,7 +110,7 @@ fn a_graph_on_disk_takes_its_buffers_alone() {
             let path = npz_of(folder.path(), "graph.npz", &graph);
             let (file, bytes) = peak(|| GraphFile::open(&path));
             let file = file.expect("a graph");
-            // Buffers of the readers of archives, and three of 4 KiB: the graph's arrays take more than 500 KiB.
+            // Buffers of the readers of archives, and three of 16 KiB: the graph's arrays take more than 500 KiB.
             assert!(bytes <= 128 << 10, "{bytes} bytes to open a graph");
             for op in [Op::Gcn, Op::Appnp, Op::Sage, Op::Gin, Op::Gat, Op::Gatv2, Op::Graphconv, Op::Tag] {
                 let spec = stack(op, None);

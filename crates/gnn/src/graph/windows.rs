@@ -130,10 +130,10 @@ pub(crate) struct BufferSizes {
 }
 
 /// Bytes of each buffer where nothing else is said.
-const USUAL_BYTES: usize = 4096;
+const USUAL_BYTES: usize = 16 << 10;
 
 impl BufferSizes {
-    /// Buffers of 4 KiB.
+    /// Buffers of 16 KiB: a call of the system for each is little beside the edges, and few rows come in pieces.
     pub(crate) fn usual(stats: &GraphStats) -> Self {
         BufferSizes::of(USUAL_BYTES, stats)
     }
