@@ -93,11 +93,15 @@ pub(super) fn regress(
     let classes = problem.targets().iter().map(|&(_, class)| class).collect();
     let loss = Logistic::new(rows, classes, problem.classes(), problem.spec.layers()[0].bias, options.decay);
     debug_assert_eq!(loss.dimension(), start.len());
-    let mut minimum = minimise(&loss, loss.reordered(start, true), options.tolerance, options.epochs, &mut observer);
+    // However large the features are, scores begin near 0.
+    let scale = 1.0 / loss.longest().max(1.0);
+    let start = loss.reordered(start, true).iter().map(|w| scale * w).collect::<Vec<_>>();
+    let mut minimum = minimise(&loss, start.clone(), options.tolerance, options.epochs, &mut observer);
     let mut given = minimum.weights.iter().map(|&w| f64::from(w as f32)).collect::<Vec<_>>();
     if given.iter().any(|w| !w.is_finite()) {
         // Beyond f32: the start is what there is.
-        (given, minimum.stop) = (loss.reordered(start, true), Stop::Diverged);
+        given = start.iter().map(|&w| f64::from(w as f32)).collect();
+        minimum.stop = Stop::Diverged;
     }
     let at = loss.evaluate(&given);
     let facts = facts(&given, &at, &minimum, options.decay, problem.classes());
