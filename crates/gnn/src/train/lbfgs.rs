@@ -47,7 +47,8 @@ pub(super) fn minimise(
             break Stop::Epochs;
         }
         let mut direction = history.product(&at.gradient);
-        if !(par_dot(&direction, &at.gradient) > 0.0) {
+        let slope = par_dot(&direction, &at.gradient);
+        if slope <= 0.0 || slope.is_nan() {
             // Rounding has spoilt the pairs.
             history = History::new(PAIRS);
             direction = at.gradient.clone();

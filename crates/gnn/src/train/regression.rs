@@ -122,7 +122,7 @@ fn facts(given: &[f64], at: &Evaluation, minimum: &Minimum, modulus: f64, classe
         distance_bound: distance(at),
         distance_found: (norm2(&apart) * rounding - distance(&minimum.at)).max(0.0),
         // f at 0 is the logarithm of the number of classes, and modulus/2 |w*|^2 <= f(w*) <= f(0).
-        distance_trivial: (modulus > 0.0).then(|| norm2(given) + (2.0 * (classes as f64).ln() / modulus).sqrt()).unwrap_or(f64::INFINITY),
+        distance_trivial: if modulus > 0.0 { norm2(given) + (2.0 * (classes as f64).ln() / modulus).sqrt() } else { f64::INFINITY },
         gap_bound: gap(at),
         gap_found: lower.max(0.0),
     }
