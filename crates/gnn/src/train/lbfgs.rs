@@ -47,7 +47,8 @@ pub(super) fn minimise(
             break Stop::Epochs;
         }
         let mut direction = history.product(&at.gradient);
-        if !(par_dot(&direction, &at.gradient) > 0.0) {
+        let slope = par_dot(&direction, &at.gradient);
+        if slope <= 0.0 || slope.is_nan() {
             // Rounding has spoilt the pairs.
             history = History::new(PAIRS);
             direction = at.gradient.clone();
@@ -66,10 +67,10 @@ pub(super) fn minimise(
 }
 
 /// The first of the steps 1, 1/2, 1/4 ... that lowers the loss as a slope promises; where that is below rounding, one that shortens the
-/// gradient. Without history a step is of length 1 at most.
+/// gradient. Without history the first is that of gradient descent.
 fn search(loss: &Logistic, weights: &[f64], at: &Evaluation, direction: &[f64], first: bool) -> Option<(Vec<f64>, Evaluation)> {
     let slope = par_dot(direction, &at.gradient);
-    let mut part = if first { 1.0 / at.norm.max(1.0) } else { 1.0 };
+    let mut part = if first { 1.0 / loss.smoothness().max(f64::MIN_POSITIVE) } else { 1.0 };
     for _ in 0..HALVINGS {
         let next = weights.iter().zip(direction).map(|(w, d)| w - part * d).collect::<Vec<_>>();
         let there = loss.evaluate(&next);

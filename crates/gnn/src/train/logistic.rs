@@ -97,6 +97,16 @@ impl Logistic {
         (self.columns + usize::from(self.bias)) * self.outputs
     }
 
+    /// A bound on the curvature in any direction: that of softmax is at most 1/2 (Boehning 1992).
+    pub(super) fn smoothness(&self) -> f64 {
+        0.5 * self.lengths.iter().map(|length| length * length).sum::<f64>() / self.lengths.len() as f64 + self.decay
+    }
+
+    /// The longest row.
+    pub(super) fn longest(&self) -> f64 {
+        self.lengths.iter().copied().fold(0.0, f64::max)
+    }
+
     /// From (out, in) and then the bias to the order of this file, or back.
     pub(super) fn reordered(&self, from: &[f64], to_columns: bool) -> Vec<f64> {
         let mut to = from.to_vec();

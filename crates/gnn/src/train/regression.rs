@@ -93,11 +93,15 @@ pub(super) fn regress(
     let classes = problem.targets().iter().map(|&(_, class)| class).collect();
     let loss = Logistic::new(rows, classes, problem.classes(), problem.spec.layers()[0].bias, options.decay);
     debug_assert_eq!(loss.dimension(), start.len());
-    let mut minimum = minimise(&loss, loss.reordered(start, true), options.tolerance, options.epochs, &mut observer);
+    // However large the features are, scores begin near 0.
+    let scale = 1.0 / loss.longest().max(1.0);
+    let start = loss.reordered(start, true).iter().map(|w| scale * w).collect::<Vec<_>>();
+    let mut minimum = minimise(&loss, start.clone(), options.tolerance, options.epochs, &mut observer);
     let mut given = minimum.weights.iter().map(|&w| f64::from(w as f32)).collect::<Vec<_>>();
     if given.iter().any(|w| !w.is_finite()) {
         // Beyond f32: the start is what there is.
-        (given, minimum.stop) = (loss.reordered(start, true), Stop::Diverged);
+        given = start.iter().map(|&w| f64::from(w as f32)).collect();
+        minimum.stop = Stop::Diverged;
     }
     let at = loss.evaluate(&given);
     let facts = facts(&given, &at, &minimum, options.decay, problem.classes());
@@ -118,7 +122,7 @@ fn facts(given: &[f64], at: &Evaluation, minimum: &Minimum, modulus: f64, classe
         distance_bound: distance(at),
         distance_found: (norm2(&apart) * rounding - distance(&minimum.at)).max(0.0),
         // f at 0 is the logarithm of the number of classes, and modulus/2 |w*|^2 <= f(w*) <= f(0).
-        distance_trivial: (modulus > 0.0).then(|| norm2(given) + (2.0 * (classes as f64).ln() / modulus).sqrt()).unwrap_or(f64::INFINITY),
+        distance_trivial: if modulus > 0.0 { norm2(given) + (2.0 * (classes as f64).ln() / modulus).sqrt() } else { f64::INFINITY },
         gap_bound: gap(at),
         gap_found: lower.max(0.0),
     }

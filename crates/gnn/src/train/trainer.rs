@@ -105,6 +105,7 @@ impl Trainer {
     }
 
     /// Bytes that propagation (L-BFGS), training (Adam) and the inference of the final scores may hold each, beside graph and features.
+    /// L-BFGS keeps beside them the propagated rows of the training nodes, at most 8 bytes a feature each.
     pub fn with_budget(self, budget: u64) -> Self {
         Trainer { budget: Some(MemoryBudget::Working(budget)), ..self }
     }
