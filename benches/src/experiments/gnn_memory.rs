@@ -28,9 +28,9 @@ fn run(context: &Context, experiment: &mut Experiment) -> Result<(), Failure> {
             .into(),
     );
     experiment.notes.push(
-        "A share of the limit is the time of as many plain random reads of 64 bytes as a layer has edges and columns, measured in the same \
-         run, in the time of the layer, its products included. Graphs by recursive quadrants read their hubs often, so that a share may \
-         be above 1. Spilled panels stay in the system's cache of files where it has room: their time is not that of a disk."
+        "Plain random reads are as many reads of 64 bytes as a layer has edges and columns, in a loop without prefetching, measured in the \
+         same run: their time as a share of the layer's, its products included. They are a yardstick and no limit: layers prefetch, and \
+         graphs by recursive quadrants read their hubs often, so that a share may be above 1. Spilled panels stay in the system's cache of files where it has room: their time is not that of a disk."
             .into(),
     );
     let patience = Patience::new(context);

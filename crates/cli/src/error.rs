@@ -111,6 +111,18 @@ impl CliError {
         self
     }
 
+    /// The same error with one path in its message in place of another.
+    pub(crate) fn renamed(mut self, from: &Path, to: &Path) -> Self {
+        self.0.message = self.0.message.replace(&from.display().to_string(), &to.display().to_string());
+        self
+    }
+
+    /// The same error with the file that it is about before its message.
+    pub(crate) fn in_file(mut self, path: &Path) -> Self {
+        self.0.message = format!("{}: {}", path.display(), self.0.message);
+        self
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.0.exit

@@ -40,6 +40,11 @@ impl Staged {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// An error that names the output where it named the temporary file.
+    pub fn named(&self, error: impl Into<CliError>) -> CliError {
+        error.into().renamed(&self.path, self.out.path())
+    }
 }
 
 impl Outputs {

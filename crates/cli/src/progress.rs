@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use certus_contract::Event;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shorter runs show no bar at all.
 const DELAY: Duration = Duration::from_millis(300);
@@ -50,13 +50,19 @@ impl Shown {
         if !due {
             return;
         }
-        let bar = self.bar.get_or_insert_with(ProgressBar::new_spinner);
+        let first = self.bar.is_none();
+        let bar = self.bar.get_or_insert_with(ProgressBar::hidden);
         if new_phase {
-            bar.set_style(style(event.total.is_some()));
-            bar.set_prefix(event.phase);
             match event.total {
                 Some(total) => bar.set_length(total),
                 None => bar.unset_length(),
+            }
+            bar.set_position(event.done);
+            bar.set_style(style(event.total.is_some()));
+            bar.set_prefix(event.phase);
+            // Drawn only when all of it is known.
+            if first {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
             }
             (self.phase, self.total) = (event.phase, event.total);
         }

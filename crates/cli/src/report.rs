@@ -135,12 +135,12 @@ impl Report {
                 Content::Staged(file) => file,
                 Content::Arrays(named) => {
                     let file = outputs.stage(&out)?;
-                    arrays::write(&out, &named, file.path())?;
+                    arrays::write(&out, &named, file.path()).map_err(|error| file.named(error))?;
                     file
                 }
                 Content::Written(write) => {
                     let file = outputs.stage(&out)?;
-                    write(file.path())?;
+                    write(file.path()).map_err(|error| file.named(error))?;
                     file
                 }
             });

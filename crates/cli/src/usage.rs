@@ -8,7 +8,8 @@ use crate::error::CliError;
 pub(crate) fn explain(error: &clap::Error) -> CliError {
     let without_value = matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty());
     let kind = match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation if !without_value => "InvalidParameter",
+        ErrorKind::ValueValidation => "InvalidParameter",
+        ErrorKind::InvalidValue if !without_value => "InvalidParameter",
         _ => "Usage",
     };
     let text = error.render().to_string();

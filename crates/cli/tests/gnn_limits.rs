@@ -111,6 +111,15 @@ impl Drop for Running {
     }
 }
 
+/// Whether a process has a file of spilled panels open.
+fn holds_panels(pid: u32, spilled: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).map(|files| files.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    open.iter().any(|file| {
+        let sized = fs::metadata(file.path()).is_ok_and(|file| file.len() > 1 << 20);
+        sized && fs::read_link(file.path()).is_ok_and(|target| target.starts_with(spilled))
+    })
+}
+
 #[test]
 fn a_killed_run_leaves_the_spill_folder_empty() {
     let large = problem(1 << 16, 2000);
@@ -121,24 +130,47 @@ fn a_killed_run_leaves_the_spill_folder_empty() {
     let mut child = Running(command.spawn().unwrap());
     // Until it holds a file in the folder, which has no name there.
     let spilled = folder.join("spill").canonicalize().unwrap();
-    let holds = |pid: u32| {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).map(|files| files.flatten().collect::<Vec<_>>()).unwrap_or_default();
-        open.iter().any(|file| {
-            let sized = fs::metadata(file.path()).is_ok_and(|file| file.len() > 1 << 20);
-            sized && fs::read_link(file.path()).is_ok_and(|target| target.starts_with(&spilled))
-        })
-    };
     for _ in 0..3000 {
-        if holds(child.0.id()) {
+        if holds_panels(child.0.id(), &spilled) {
             break;
         }
         assert!(child.0.try_wait().unwrap().is_none(), "the run ended before it was killed");
         sleep(Duration::from_millis(10));
     }
-    assert!(holds(child.0.id()), "no spilled panels after half a minute");
+    assert!(holds_panels(child.0.id(), &spilled), "no spilled panels after half a minute");
     child.0.kill().unwrap();
     let status = child.0.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");
     assert_eq!(listing(&spilled), [""; 0]);
     assert!(!folder.join("logits.npy").exists());
+}
+
+#[test]
+fn a_stopped_run_has_no_output_but_tells_its_plan() {
+    let large = problem(1 << 16, 40);
+    let folder = large.path();
+    let spilled = folder.join("spill").canonicalize().unwrap();
+    let options = "--budget 1MiB --spill spill --out logits.npy --json";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_certus"));
+    command.current_dir(folder).args(INFER.split(' ')).args(options.split(' ')).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    for _ in 0..3000 {
+        if holds_panels(child.id(), &spilled) || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", output.status));
+    assert_eq!((output.status.code(), &value["status"]), (Some(3), &"stopped".into()), "{value}");
+    assert!(value["outputs"].as_object().is_some_and(|outputs| outputs.is_empty()), "{value}");
+    assert!(value["metrics"]["predicted_peak"].as_u64().unwrap() <= 1 << 20 && value["metrics"].get("measured_peak").is_none(), "{value}");
+    assert!(value["certificate"]["claims"].is_array(), "{value}");
+    assert_eq!(listing(&spilled), [""; 0]);
+    assert!(
+        !folder.join("logits.npy").exists() && listing(folder).iter().all(|name| !name.starts_with(".certus")),
+        "{:?}",
+        listing(folder)
+    );
 }

@@ -7,6 +7,7 @@ mod frame;
 mod gnn;
 mod gnn_import;
 mod gnn_limits;
+mod gnn_refusals;
 mod gnn_train;
 mod help;
 mod hostile;

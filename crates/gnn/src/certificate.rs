@@ -16,7 +16,7 @@ pub struct MemoryFacts {
     pub measured_peak: u64,
     /// Bytes declared for small things.
     pub overhead: u64,
-    /// One whole output of the widest layer.
+    /// One whole output of the widest layer, as it is kept: without a spill folder no schedule holds less.
     pub lower_bound: u64,
     /// What is in memory beside the working set.
     pub resident: Resident,

@@ -36,6 +36,18 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
+    /// A layer that takes other columns than the one before gives.
+    #[error("layer {layer} ({op}) has in_channels {found}, but {before} columns come out of layer {}", layer - 1)]
+    WidthMismatch {
+        /// The layer, from 0.
+        layer: usize,
+        /// Its operation.
+        op: &'static str,
+        /// Its columns in.
+        found: usize,
+        /// The columns out of the layer before.
+        before: usize,
+    },
     /// An operation that this crate does not have, or that a mode cannot bound.
     #[error("layer {layer}: {op} is not supported: {why}")]
     UnsupportedOp {
@@ -164,6 +176,9 @@ pub enum Error {
         /// The layer under way.
         layer: usize,
     },
+    /// The observer stopped the making of a graph.
+    #[error("stopped before the graph was made; nothing is left of it")]
+    StoppedDrawing,
 }
 
 impl Error {
@@ -174,6 +189,7 @@ impl Error {
             Error::File(error) => error.kind(),
             Error::InvalidGraph { .. } => "InvalidGraph",
             Error::InvalidOption { .. } => "InvalidOption",
+            Error::WidthMismatch { .. } => "DimensionMismatch",
             Error::UnsupportedOp { .. } => "UnsupportedOp",
             Error::Untrainable { .. } => "Untrainable",
             Error::InvalidSplit { .. } => "InvalidSplit",
@@ -186,7 +202,7 @@ impl Error {
             Error::OutOfMemory { .. } => "OutOfMemory",
             Error::Overflow { .. } => "Overflow",
             Error::Io { .. } => "Io",
-            Error::Stopped { .. } => "Stopped",
+            Error::Stopped { .. } | Error::StoppedDrawing => "Stopped",
         }
     }
 
@@ -197,28 +213,48 @@ impl Error {
             Error::File(error) => error.hint(),
             Error::InvalidGraph { .. } => "Write the graph again as incoming CSR: row = target, entries = sources.".into(),
             Error::InvalidOption { option, .. } => format!("Correct {option} in the model file."),
+            Error::WidthMismatch { layer, .. } => {
+                format!("Correct in_channels of layer {layer}, or out_channels (with heads: of one head) of the layer before.")
+            }
             Error::UnsupportedOp { .. } => "Leave the layer out, or evaluate it where it was trained.".into(),
             Error::Untrainable { .. } => {
                 "Train layers of gcn, sgc, sage (mean or sum) and linear with relu or none; import the weights of others.".into()
             }
             Error::InvalidSplit { set, .. } => format!("Give in {set} each node once, by its number from 0 on, and in one set alone."),
             Error::InvalidLabel { .. } => "Make out_channels of the last layer the number of classes, or leave the node out.".into(),
-            Error::MissingTensor { .. } => "Check the layer's prefix, or rename the tensors on loading.".into(),
+            Error::MissingTensor { .. } => "Check prefix and norm_prefix of the layer, or rename the tensors.".into(),
             Error::WrongShape { .. } => "Check in_channels, out_channels and heads of the layer, or the weights' layout.".into(),
             Error::UnusedTensor { .. } => "Remove it from the file, or add the layer that it belongs to.".into(),
-            Error::NonPositiveDegree { .. } => "Use non-negative edge weights, or normalize = false.".into(),
+            Error::NonPositiveDegree { .. } => "Use non-negative edge weights, or \"normalize\": false in the model file.".into(),
             Error::BudgetTooSmall { suggestion, .. } => suggestion.clone(),
             Error::OutOfMemory { .. } => "Give a budget below what is free, and a spill folder where that is too small.".into(),
-            Error::Overflow { .. } => {
-                "Keep activations in f32, scale the features, or check the weights; or allow it with check_finite(false).".into()
-            }
+            Error::Overflow { .. } => "Keep activations in f32, scale the features, or check the weights.".into(),
             Error::Io { action, .. } => match *action {
                 "reading" => "Check that the file is whole and readable.".into(),
                 _ => "Check the folder and its free space; nothing was left behind.".into(),
             },
-            Error::Stopped { .. } => "Run it again to the end.".into(),
+            Error::Stopped { .. } | Error::StoppedDrawing => "Run it again to the end.".into(),
         }
     }
+}
+
+/// An entry that is not finite in f32; `value` as it was given.
+pub(crate) fn not_finite(array: impl Into<String>, index: &[usize], value: f64) -> InputError {
+    match InputError::non_finite(array, index, value) {
+        InputError::NonFinite { array, position, .. } if value.is_finite() => {
+            InputError::NonFinite { array, position, value: format!("{value:e}, which is beyond the range of f32") }
+        }
+        error => error,
+    }
+}
+
+/// The index of entry number `flat` in C order.
+pub(crate) fn index_of(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (i, &extent) in index.iter_mut().zip(shape).rev() {
+        (*i, flat) = (flat % extent.max(1), flat / extent.max(1));
+    }
+    index
 }
 
 /// A shape as NumPy writes it.

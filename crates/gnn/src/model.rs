@@ -5,14 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use certus_contract::InputError;
 use certus_numeric::Array;
 
-use crate::error::{Error, shape_text};
+use crate::error::{Error, index_of, not_finite, shape_text};
 use crate::kernels::combine::Strips;
 use crate::spec::{LayerSpec, ModelSpec, Norm, Op};
 use crate::steps::VectorSlot;
 use crate::weights::{WeightLayout, Weights};
-
-/// Of batch and layer normalisation.
-const NORM_EPS: f64 = 1e-5;
 
 /// A trained model: layers and weights.
 #[derive(Clone, Debug)]
@@ -78,6 +75,12 @@ impl Model {
     }
 }
 
+/// How like two names are: characters that they share at the beginning and at the end.
+fn likeness(a: &str, b: &str) -> usize {
+    let shared = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| a.zip(b).take_while(|(a, b)| a == b).count();
+    shared(&mut a.chars(), &mut b.chars()) + shared(&mut a.chars().rev(), &mut b.chars().rev())
+}
+
 struct Binder<'a> {
     layer: &'a LayerSpec,
     index: usize,
@@ -132,14 +135,17 @@ impl Binder<'_> {
                 if layer.mlp_norm == Some(Norm::Layer) {
                     return Err(self.unsupported("layer normalisation inside its network"));
                 }
-                self.matrix(&mut params, 0, &["nn.0.weight"], input, hidden)?;
-                self.vector_if(layer.bias, &mut params, VectorSlot::Hidden, &["nn.0.bias"], hidden)?;
+                self.require_two_maps()?;
+                // A Sequential numbers all its modules, an MLP of PyTorch Geometric its linear maps and its norms.
+                self.matrix(&mut params, 0, &["nn.0.weight", "nn.lins.0.weight"], input, hidden)?;
+                self.vector_if(layer.bias, &mut params, VectorSlot::Hidden, &["nn.0.bias", "nn.lins.0.bias"], hidden)?;
                 if batch {
-                    self.norm(&mut params, Norm::Batch, "nn.1", hidden, (VectorSlot::HiddenScale, VectorSlot::HiddenShift))?;
+                    let names = [self.full("nn.1"), self.full("nn.norms.0")];
+                    self.named_norm(&mut params, Norm::Batch, &names, hidden, (VectorSlot::HiddenScale, VectorSlot::HiddenShift))?;
                 }
                 let (weight, bias) = if batch { ("nn.3.weight", "nn.3.bias") } else { ("nn.2.weight", "nn.2.bias") };
-                self.matrix(&mut params, 1, &[weight], hidden, out)?;
-                self.vector_if(layer.bias, &mut params, VectorSlot::Bias, &[bias], out)?;
+                self.matrix(&mut params, 1, &[weight, "nn.lins.1.weight"], hidden, out)?;
+                self.vector_if(layer.bias, &mut params, VectorSlot::Bias, &[bias, "nn.lins.1.bias"], out)?;
                 // Where eps is not trained it may still be there.
                 if let Some(name) = self.find(&["eps"]) {
                     let tensor = self.take(&name)?;
@@ -175,8 +181,8 @@ impl Binder<'_> {
         }
         if let Some(norm) = layer.norm {
             // Norms stand beside the layer, not inside it.
-            let name = format!("{}_norm", layer.prefix);
-            self.named_norm(&mut params, norm, &name, layer.width(), (VectorSlot::NormScale, VectorSlot::NormShift))?;
+            let name = layer.norm_prefix.clone().unwrap_or_else(|| format!("{}_norm", layer.prefix));
+            self.named_norm(&mut params, norm, &[name], layer.width(), (VectorSlot::NormScale, VectorSlot::NormShift))?;
         }
         Ok(params)
     }
@@ -194,16 +200,41 @@ impl Binder<'_> {
         self.used.insert(full.to_owned());
         let tensor = &self.weights.tensors()[full];
         match tensor.as_slice().iter().position(|v| !v.is_finite()) {
-            Some(k) => Err(InputError::non_finite(full, &[k], f64::from(tensor.as_slice()[k])).into()),
+            Some(k) => Err(not_finite(full, &index_of(k, tensor.shape()), f64::from(tensor.as_slice()[k])).into()),
             None => Ok(tensor.clone()),
         }
     }
 
     fn missing(&self, name: &str, shape: &str) -> Error {
-        let names = self.weights.tensors().keys().take(12).cloned().collect::<Vec<_>>();
-        let more = if self.weights.tensors().len() > names.len() { ", ..." } else { "" };
+        self.missing_full(self.full(name), shape)
+    }
+
+    /// With the names that are there, the most similar first.
+    fn missing_full(&self, tensor: String, shape: &str) -> Error {
+        let mut names = self.weights.tensors().keys().cloned().collect::<Vec<_>>();
+        names.sort_by_key(|name| std::cmp::Reverse(likeness(name, &tensor)));
+        let more = if names.len() > 12 { ", ..." } else { "" };
+        names.truncate(12);
         let available = if names.is_empty() { "none".to_owned() } else { format!("{}{more}", names.join(", ")) };
-        Error::MissingTensor { tensor: self.full(name), shape: shape.to_owned(), layer: self.index, available }
+        Error::MissingTensor { tensor, shape: shape.to_owned(), layer: self.index, available }
+    }
+
+    /// Refuses a network of gin's that has not two linear maps: those are matrices, all other weights are vectors.
+    fn require_two_maps(&self) -> Result<(), Error> {
+        let (prefix, tensors) = (self.full("nn."), self.weights.tensors());
+        let map = |name: &str| {
+            let inner = name.strip_prefix(&prefix)?.strip_suffix("weight")?;
+            inner.chars().all(|c| c.is_ascii_digit() || c == '.' || "lins".contains(c)).then(|| name.to_owned())
+        };
+        let maps = tensors.iter().filter(|(_, t)| t.shape().len() == 2).filter_map(|(name, _)| map(name)).collect::<Vec<_>>();
+        match maps.len() {
+            0 | 2 => Ok(()),
+            n => Err(self.unsupported(&format!(
+                "its network has {n} linear {} ({}); two with a ReLU between them are supported, with a batch norm before that if need be",
+                if n == 1 { "map" } else { "maps" },
+                maps.join(", ")
+            ))),
+        }
     }
 
     fn wrong_shape(&self, tensor: &str, found: &Array<f32>, expected: &str) -> Error {
@@ -230,7 +261,7 @@ impl Binder<'_> {
                 return Err(InputError::parameter(
                     format!("the layout of {full}"),
                     format!("unknown: it is square ({out}, {input})"),
-                    "given as WeightLayout::OutIn or WeightLayout::InOut",
+                    "told: rename it to lin.weight if it is stored as (out, in), and transpose it before if as (in, out) (in Rust, WeightLayout)",
                 )
                 .into());
             }
@@ -283,39 +314,32 @@ impl Binder<'_> {
         Err(self.unsupported(&format!("{full} differs from {other}, though sources and targets share one map")))
     }
 
-    fn norm(&mut self, params: &mut Params, norm: Norm, name: &str, width: usize, slots: (VectorSlot, VectorSlot)) -> Result<(), Error> {
-        let name = self.full(name);
-        self.named_norm(params, norm, &name, width, slots)
-    }
-
-    /// A norm as one multiplication and one addition a column; for batch normalisation by the running mean and variance.
+    /// A norm under one of these names as one multiplication and one addition a column; for batch normalisation by the running mean and
+    /// variance.
     fn named_norm(
         &mut self,
         params: &mut Params,
         norm: Norm,
-        name: &str,
+        names: &[String],
         width: usize,
         slots: (VectorSlot, VectorSlot),
     ) -> Result<(), Error> {
+        let affine = self.layer.norm_affine;
         let mut get = |part: &str| -> Result<Vec<f32>, Error> {
             // Some versions have the norm as a module in a module.
-            let names = [format!("{name}.{part}"), format!("{name}.module.{part}")];
-            match names.iter().find(|name| self.weights.tensors().contains_key(*name)) {
-                Some(full) => self.vector(&full.clone(), width),
-                None => {
-                    let Error::MissingTensor { shape, layer, available, .. } = self.missing(part, &format!("({width})")) else {
-                        return Err(self.unsupported("a norm without tensors"));
-                    };
-                    Err(Error::MissingTensor { tensor: names[0].clone(), shape, layer, available })
-                }
+            let mut all = names.iter().flat_map(|name| [format!("{name}.{part}"), format!("{name}.module.{part}")]);
+            match all.clone().find(|name| self.weights.tensors().contains_key(name)) {
+                Some(full) => self.vector(&full, width),
+                None => Err(self.missing_full(all.next().unwrap_or_default(), &format!("({width})"))),
             }
         };
-        let (weight, bias) = (get("weight")?, get("bias")?);
+        let (weight, bias) = if affine { (get("weight")?, get("bias")?) } else { (vec![1.0; width], vec![0.0; width]) };
         let (scale, shift) = match norm {
             Norm::Layer => (weight, bias),
             Norm::Batch => {
                 let (mean, variance) = (get("running_mean")?, get("running_var")?);
-                let scale = |k: usize| f64::from(weight[k]) / (f64::from(variance[k]) + NORM_EPS).sqrt();
+                let (name, eps) = (&names[0], self.layer.norm_eps);
+                let scale = |k: usize| f64::from(weight[k]) / (f64::from(variance[k]) + eps).sqrt();
                 if let Some(k) = (0..width).find(|&k| variance[k] < 0.0 || !(scale(k) as f32).is_finite()) {
                     let expected = "0 or more, and such that its root divides the weight to a finite number";
                     return Err(InputError::parameter(format!("{name}.running_var[{k}]"), variance[k], expected).into());

@@ -155,7 +155,8 @@ pub struct Schedule {
     pub minimum: u64,
     /// The layer that sets it.
     pub limiting_layer: usize,
-    /// One whole output of the widest layer.
+    /// One whole output of the widest layer, as it is kept (in f16 with bounds: six bytes a number): what every schedule without a spill
+    /// folder holds at least. With one, less will do.
     pub lower_bound: u64,
     /// What an implementation with one message an edge holds.
     pub undecomposed_peak: u64,
@@ -526,6 +527,11 @@ impl<'a> Planner<'a> {
         if self.graph.nodes >= 1 << 32 {
             return Err(InputError::too_large("the graph", format!("{} nodes", self.graph.nodes), "2^32 - 1 (32-bit indices)").into());
         }
+        // No file is longer.
+        if self.graph.checked_bytes().is_none() {
+            let found = format!("{} nodes and {} edges", self.graph.nodes, self.graph.edges);
+            return Err(InputError::too_large("the graph", found, "2^63 - 1 bytes").into());
+        }
         if self.threads > 1 << 16 {
             return Err(InputError::too_large("the number of threads", self.threads.to_string(), "65536").into());
         }
@@ -565,12 +571,14 @@ impl<'a> Planner<'a> {
             let suggestion = |minimum: u64| {
                 let least = |planner: Planner| planner.candidates(rows_after, output_rows).iter().map(|c| c.least().0).min();
                 let lowers = |planner: Planner| least(planner).is_some_and(|least| least.saturating_add(beside) < minimum);
-                if self.spill.is_none() && lowers(self.clone().allow_spill()) {
-                    format!("Allow {minimum} bytes, or give a spill folder: then less will do.")
-                } else if self.threads > 1 && lowers(self.clone().threads(1)) {
-                    format!("Allow {minimum} bytes, or use fewer threads.")
-                } else {
-                    format!("Allow {minimum} bytes.")
+                let spill = self.spill.is_none() && lowers(self.clone().allow_spill());
+                let threads = self.threads > 1 && lowers(self.clone().threads(1));
+                let fewer = format!("use fewer threads than {} (each has buffers of its own)", self.threads);
+                match (spill, threads) {
+                    (true, true) => format!("Allow {minimum} bytes, give a spill folder, or {fewer}: then less will do."),
+                    (true, false) => format!("Allow {minimum} bytes, or give a spill folder: then less will do."),
+                    (false, true) => format!("Allow {minimum} bytes, or {fewer}: then less will do."),
+                    (false, false) => format!("Allow {minimum} bytes."),
                 }
             };
             let minimum = minimum.saturating_add(beside);
@@ -705,6 +713,8 @@ impl<'a> Planner<'a> {
         let mut widths = self.spec.layers().iter().map(|layer| (layer.in_channels as u64, layer.width() as u64)).collect::<Vec<_>>();
         widths[0].0 = 0;
         let n4 = 4 * u128::from(n);
+        // A number as it is kept, with its bound where there is one.
+        let per_number = u128::from(if candidate.store.half { 2u8 } else { 4 } + if candidate.store.bounds { 4 } else { 0 });
         let capped = |bytes: u128| u64::try_from(bytes).unwrap_or(u64::MAX);
         let full_width = widths.iter().map(|&(a, b)| n4 * u128::from((a + b).max(2 * b))).max().unwrap_or(0);
         let gather = self.spec.layers().iter().map(|layer| {
@@ -722,7 +732,7 @@ impl<'a> Planner<'a> {
             overhead,
             minimum,
             limiting_layer,
-            lower_bound: capped(widths.iter().map(|&(_, b)| n4 * u128::from(b)).max().unwrap_or(0)),
+            lower_bound: capped(widths.iter().map(|&(_, b)| per_number * u128::from(n) * u128::from(b)).max().unwrap_or(0)),
             undecomposed_peak: capped(gather.max().unwrap_or(0)),
             full_width_peak: capped(full_width),
             resident,
@@ -965,30 +975,41 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Schedule { tier, slice, row_block, threads, .. } = self;
         let graph = if self.graph_on_disk { ", graph on disk" } else { "" };
-        writeln!(f, "{tier}{graph}: panels of {slice} columns, blocks of {row_block} rows, {threads} threads")?;
+        let (columns, rows, threads) = (counted(*slice, "column"), counted(*row_block, "row"), counted(*threads, "thread"));
+        writeln!(f, "{tier}{graph}: panels of {columns}, blocks of {rows}, {threads}")?;
         for (k, layer) in self.layers.iter().enumerate() {
             let order = match layer.order {
                 Order::CombineFirst => "linear map first",
                 Order::AggregateFirst => "aggregation first",
             };
             let (op, panels, bytes) = (layer.op.name(), layer.panels, bytes_text(layer.bytes));
-            writeln!(f, "  layer {k}  {op:<10} {order:<17}  {panels:>4} panels  {bytes:>11}")?;
+            let word = if panels == 1 { "panel " } else { "panels" };
+            writeln!(f, "  layer {k}  {op:<10} {order:<17}  {panels:>4} {word}  {bytes:>11}")?;
         }
         let line = |f: &mut fmt::Formatter, name: &str, bytes: u64| writeln!(f, "{name:<40} {:>12}  ({bytes} B)", bytes_text(bytes));
         line(f, "peak, predicted", self.predicted_peak)?;
         line(f, "  of it declared overhead", self.overhead)?;
         line(f, "smallest budget with these options", self.minimum)?;
-        line(f, "one whole activation", self.lower_bound)?;
-        line(f, "two whole activations", self.full_width_peak)?;
+        line(f, "one whole activation (unless spilled)", self.lower_bound)?;
+        line(f, "two whole activations in f32", self.full_width_peak)?;
         line(f, "a message an edge (gather and scatter)", self.undecomposed_peak)?;
         line(f, "in memory beside: graph, features, weights", self.resident.total())?;
         line(f, "read from files", self.bytes_read)?;
-        write!(f, "{:<40} {:>12}  ({} B)", "written to the spill folder", bytes_text(self.bytes_written), self.bytes_written)
+        write!(f, "{:<40} {:>12}  ({} B)", "written to the spill folder", bytes_text(self.bytes_written), self.bytes_written)?;
+        if *tier == Tier::Fused && self.predicted_peak > self.full_width_peak {
+            write!(f, "\nThe peak is two whole activations, the declared overhead, and a block of rows for each thread.")?;
+        }
+        Ok(())
     }
 }
 
-/// Bytes for people.
-pub(crate) fn bytes_text(bytes: u64) -> String {
+/// A count with its noun.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Bytes for people: `1.5 MiB`.
+pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64, 0);
     while value >= 1024.0 && unit + 1 < UNITS.len() {

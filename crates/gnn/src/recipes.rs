@@ -206,7 +206,7 @@ impl<'a> Builder<'a> {
     fn ended(&self, epilogue: Epilogue) -> Epilogue {
         Epilogue {
             l2: self.layer.op == Op::Sage && self.layer.l2_normalize,
-            standardise: self.layer.norm == Some(Norm::Layer),
+            standardise: (self.layer.norm == Some(Norm::Layer)).then_some(self.layer.norm_eps),
             affine: self.layer.norm.map(|_| (VectorSlot::NormScale, VectorSlot::NormShift)),
             activation: self.layer.activation,
             skip: self.skipped(),

@@ -201,6 +201,15 @@ pub struct LayerSpec {
     /// The norm after the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
+    /// What the names of that norm's tensors begin with; by default the layer's prefix and `_norm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm_prefix: Option<String>,
+    /// What both norms add to a variance.
+    #[serde(default = "norm_eps")]
+    pub norm_eps: f64,
+    /// Whether norms have a weight and a bias (or they are 1 and 0).
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub norm_affine: bool,
     /// The activation after that.
     #[serde(default)]
     pub activation: Activation,
@@ -223,6 +232,10 @@ fn is_yes(value: &bool) -> bool {
 
 fn unit() -> f32 {
     1.0
+}
+
+fn norm_eps() -> f64 {
+    1e-5
 }
 
 fn leaky() -> f32 {
@@ -257,6 +270,9 @@ impl LayerSpec {
             mlp_norm: None,
             bias: true,
             norm: None,
+            norm_prefix: None,
+            norm_eps: norm_eps(),
+            norm_affine: true,
             activation: Activation::None,
             skip: false,
         }
@@ -342,6 +358,9 @@ impl LayerSpec {
         if !self.eps.is_finite() {
             return refuse("eps", self.eps.to_string(), "finite");
         }
+        if !(self.norm_eps.is_finite() && self.norm_eps > 0.0) {
+            return refuse("norm_eps", self.norm_eps.to_string(), "above 0 and finite");
+        }
         if matches!(self.op, Op::Gat | Op::Gatv2) && self.heads > MOST_STEPS {
             return refuse("heads", self.heads.to_string(), "at most 4096");
         }
@@ -361,12 +380,6 @@ impl LayerSpec {
 
 /// Heads of attention, and steps of tag: each is a step of its own in a schedule.
 pub(crate) const MOST_STEPS: usize = 4096;
-
-/// The model file: everything but the layers is ignored.
-#[derive(Deserialize)]
-struct File {
-    layers: Vec<serde_json::Map<String, serde_json::Value>>,
-}
 
 /// The fields of a layer that some operations alone use, with those.
 const FIELDS_OF: [(&str, &[Op]); 16] = [
@@ -438,7 +451,12 @@ fn read_layer(k: usize, fields: serde_json::Map<String, serde_json::Value>) -> R
             return Err(refuse(option, &format!("left out: {} has no such option", op.name())));
         }
     }
-    let known = |field: &String| FIELDS.contains(&field.as_str()) || FIELDS_OF.iter().any(|(name, _)| name == field) || field == "improved";
+    let known = |field: &String| {
+        crate::layer_file::knows(field)
+            || FIELDS.contains(&field.as_str())
+            || FIELDS_OF.iter().any(|(name, _)| name == field)
+            || field == "improved"
+    };
     let unknown = fields.keys().filter(|field| !known(field)).map(|field| format!("layer {k} ({}): {field}", op.name())).collect();
     Ok((layer, unknown))
 }
@@ -487,9 +505,8 @@ impl ModelSpec {
         }
         for (k, pair) in layers.windows(2).enumerate() {
             if pair[0].width() != pair[1].in_channels {
-                let place = format!("layer {} ({})", k + 1, pair[1].op.name());
-                let expected = format!("{} (the columns out of layer {k})", pair[0].width());
-                return Err(InputError::dimension(place, format!("in_channels {}", pair[1].in_channels), expected).into());
+                let (op, found, before) = (pair[1].op.name(), pair[1].in_channels, pair[0].width());
+                return Err(Error::WidthMismatch { layer: k + 1, op, found, before });
             }
         }
         if let Some(jk) = layers.iter().position(|layer| layer.op == Op::Jk) {
@@ -509,9 +526,9 @@ impl ModelSpec {
     /// `UnsupportedFormat` for text that is no such file (an operation that is not known, a field that is missing), `InvalidOption` for an
     /// option that the layer's operation does not have, and as [`ModelSpec::new`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let file = serde_json::from_str::<File>(text).map_err(|error| not_understood(&error.to_string()))?;
+        let file = crate::layer_file::layers(text)?;
         let (mut layers, mut unknown_fields) = (Vec::new(), Vec::new());
-        for (k, fields) in file.layers.into_iter().enumerate() {
+        for (k, fields) in file.into_iter().enumerate() {
             let (layer, unknown) = read_layer(k, fields)?;
             layers.push(layer);
             unknown_fields.extend(unknown);

@@ -121,8 +121,8 @@ pub(crate) struct Epilogue {
     pub(crate) bias: Option<VectorSlot>,
     /// Over the row's norm. Rows only.
     pub(crate) l2: bool,
-    /// Less the row's mean, over its deviation. Rows only.
-    pub(crate) standardise: bool,
+    /// Less the row's mean, over its deviation, with this added to the variance. Rows only.
+    pub(crate) standardise: Option<f64>,
     /// Column by column: times the first, plus the second.
     pub(crate) affine: Option<(VectorSlot, VectorSlot)>,
     pub(crate) activation: Activation,

@@ -7,7 +7,7 @@ use certus_contract::InputError;
 use certus_io::{Dtype, Format, Npz, Safetensors, Source};
 use certus_numeric::Array;
 
-use crate::error::Error;
+use crate::error::{Error, index_of, not_finite};
 
 /// How a matrix of weights is stored where its shape does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,10 @@ impl Weights {
     /// `NotFound`, `Truncated`, `UnsupportedFormat` and so on for a bad file; `NonFinite` for an entry that is NaN or infinite, in f32 too.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let source = Source::file(path.as_ref());
+        if crate::storage::is_pytorch(path.as_ref()) {
+            let supported = "the tensors in a .safetensors file (safetensors.torch.save_file) or .npz (numpy.savez)";
+            return Err(InputError::unsupported(path.as_ref().display().to_string(), "a pickled PyTorch file", supported).into());
+        }
         let mut weights = Weights::new();
         match source.format()? {
             Format::Safetensors => {
@@ -80,7 +84,7 @@ impl Weights {
         let wide = array.into_array::<f64>()?;
         let tensor = wide.map(|&v| v as f32);
         if let Some(k) = tensor.as_slice().iter().position(|v| !v.is_finite()) {
-            return Err(InputError::non_finite(name, &[k], f64::from(tensor.as_slice()[k])).into());
+            return Err(not_finite(name, &index_of(k, wide.shape()), wide.as_slice()[k]).into());
         }
         self.insert(name, tensor);
         Ok(())

@@ -160,7 +160,8 @@ pub(crate) fn convert_or_say<T: Element>(label: &str, dtype: Dtype, shape: &[usi
             Error::unsupported(label, dtype.to_string(), format!("an array of {numbers} (here as {})", T::DTYPE))
         }
         Misfit::Entry(k, number) => {
-            let place = format!("{label}{}", Position::Entry(unravel(first + k, shape)));
+            let index = unravel(first + k, shape);
+            let place = if index.is_empty() { label.to_owned() } else { format!("{label}{}", Position::Entry(index)) };
             let supported = match T::DTYPE {
                 Dtype::Bool => "a number (0 or not 0)".to_owned(),
                 held => format!("a number that {held} holds"),

@@ -220,14 +220,14 @@ pub(super) const COLUMNS: [&str; 11] = [
     "read and written / MiB",
     "wall / s",
     "edges x columns / s",
-    "share of the limit / %",
+    "plain random reads / %",
 ];
 
 /// A row of the table of schedules.
 pub(super) fn row(work: &str, case: &Case<'_>, plan: &Plan<'_>, timing: &Timing, rates: &Rates) -> Vec<String> {
     let seconds = timing.wall.median;
     let mib = |bytes: u64| format!("{:.1}", bytes as f64 / MIB);
-    let limit = 4.0 * case.moved() / rates.of(timing.threads);
+    let plain = 4.0 * case.moved() / rates.of(timing.threads);
     vec![
         work.into(),
         plan.tier.to_string(),
@@ -239,7 +239,7 @@ pub(super) fn row(work: &str, case: &Case<'_>, plan: &Plan<'_>, timing: &Timing,
         mib(plan.bytes_read + plan.bytes_written),
         format!("{seconds:.4}"),
         format!("{:.2e}", case.moved() / seconds),
-        format!("{:.0}", 100.0 * limit / seconds),
+        format!("{:.0}", 100.0 * plain / seconds),
     ]
 }
 

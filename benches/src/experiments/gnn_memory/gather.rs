@@ -1,4 +1,4 @@
-//! What bounds an aggregation: how fast rows of one cache line are read from random places.
+//! A yardstick for aggregations: how fast rows of one cache line are read from random places without prefetching.
 
 use std::time::Duration;
 

@@ -57,7 +57,13 @@ pub struct GraphStats {
 impl GraphStats {
     /// Bytes of the graph in memory: offsets, sources, weights.
     pub fn bytes(&self) -> u64 {
-        self.nodes.saturating_add(1).saturating_mul(8).saturating_add(self.edges.saturating_mul(4 + 4 * u64::from(self.weighted)))
+        self.checked_bytes().unwrap_or(u64::MAX)
+    }
+
+    /// The same, if 63 bits hold them.
+    pub(crate) fn checked_bytes(&self) -> Option<u64> {
+        let edges = self.edges.checked_mul(4 + 4 * u64::from(self.weighted))?;
+        self.nodes.checked_add(1)?.checked_mul(8)?.checked_add(edges).filter(|&bytes| bytes < 1 << 63)
     }
 }
 

@@ -228,11 +228,11 @@ pub(crate) fn l2_normalise(x: &mut [f32]) {
     x.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
 }
 
-/// Subtracts a row's mean and divides by its deviation.
-pub(crate) fn standardise(x: &mut [f32]) {
+/// Subtracts a row's mean and divides by its deviation, with `eps` added to the variance.
+pub(crate) fn standardise(x: &mut [f32], eps: f64) {
     let n = x.len() as f64;
     let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let variance = x.iter().map(|&x| (f64::from(x) - mean) * (f64::from(x) - mean)).sum::<f64>() / n;
-    let inverse = 1.0 / (variance + 1e-5).sqrt();
+    let inverse = 1.0 / (variance + eps).sqrt();
     x.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) * inverse) as f32);
 }

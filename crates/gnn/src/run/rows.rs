@@ -4,15 +4,13 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use certus_contract::InputError;
-
 use super::panels::bind;
 use super::parts::{Part, blocks, even};
 use super::runner::{Place, Runner};
 use super::sums::RowSums;
 use super::terms::{Input, bound_rows, inner_width, map_rows, put_beside, put_larger};
 use crate::cost::{self, Store};
-use crate::error::Error;
+use crate::error::{Error, not_finite};
 use crate::features::FeatureData;
 use crate::graph::{Incoming, Wanted};
 use crate::kernels::aggregate::factors;
@@ -256,8 +254,8 @@ fn finish_rows(
         if epilogue.l2 {
             l2_normalise(row);
         }
-        if epilogue.standardise {
-            standardise(row);
+        if let Some(eps) = epilogue.standardise {
+            standardise(row, eps);
         }
         bound.after_norm(row, i, 0, factors);
     }
@@ -280,7 +278,7 @@ fn read_features(plan: &Plan, file: &NpyFeatures, rows: Range<usize>, out: &mut 
         && let Some(k) = out.iter().position(|x| !x.is_finite())
     {
         let row = plan.feature_rows.as_ref().map_or(rows.start + k / columns, |places| places[rows.start + k / columns] as usize);
-        return Err(InputError::non_finite("features", &[row, k % columns], f64::from(out[k])).into());
+        return Err(not_finite("features", &[row, k % columns], file.entry(row, k % columns)?).into());
     }
     Ok(read)
 }

@@ -72,6 +72,16 @@ impl Entries {
         }
     }
 
+    /// Entry `at` before it is rounded to f32.
+    pub(super) fn double(&self, at: u64) -> Result<f64, Error> {
+        let mut value = f64::NAN;
+        match self.dtype {
+            Dtype::Float64 => self.chunks(at, 1, |bytes| bytes.as_chunks::<8>().0.iter().for_each(|&b| value = f64::from_le_bytes(b)))?,
+            _ => self.floats(at, 1, |x| value = f64::from(x))?,
+        }
+        Ok(value)
+    }
+
     /// The bytes of entries, some at a time, little-endian.
     fn chunks(&self, first: u64, mut count: usize, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
         let size = self.dtype.size();

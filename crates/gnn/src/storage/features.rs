@@ -56,6 +56,12 @@ impl NpyFeatures {
         self.entries.entry_bytes()
     }
 
+    /// One entry before it is rounded to f32.
+    pub(crate) fn entry(&self, row: usize, column: usize) -> Result<f64, Error> {
+        let at = if self.fortran { column * self.rows + row } else { row * self.columns + column };
+        self.entries.double(at as u64)
+    }
+
     /// Reads rows from `first` on into `out`, row after row. Returns the bytes read.
     pub(crate) fn read_rows(&self, first: usize, out: &mut [f32]) -> Result<u64, Error> {
         if self.columns == 0 {

@@ -7,7 +7,7 @@ use certus_contract::InputError;
 use certus_io::{Dtype, NpyLocation, Npz, Source};
 
 use super::entries::Entries;
-use crate::error::Error;
+use crate::error::{Error, not_finite};
 use crate::graph::{
     BufferSizes, Buffers, DiskGraph, GraphStats, GraphStore, Normalisation, Reader, Wanted, Window, require_indices, split,
     weights_mismatch,
@@ -239,7 +239,7 @@ impl GraphFile {
         })?;
         match out.iter().position(|weight| !weight.is_finite()) {
             None => Ok(out.len() as u64 * self.sizes.weight_bytes),
-            Some(k) => Err(InputError::non_finite("edge_weight", &[first as usize + k], f64::from(out[k])).into()),
+            Some(k) => Err(not_finite("edge_weight", &[first as usize + k], weights.double(first + k as u64)?).into()),
         }
     }
 }

@@ -69,6 +69,19 @@ fn failed(action: &'static str, path: &str, source: io::Error) -> Error {
     Error::Io { action, path: path.to_owned(), source }
 }
 
+/// Whether a file is one of `torch.save`: a zip archive whose first entry is a pickle, or in the old form a pickle with a number that marks it.
+pub(crate) fn is_pytorch(path: &Path) -> bool {
+    use std::io::Read as _;
+    // A pipe would wait for its writer.
+    if !path.is_file() {
+        return false;
+    }
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(256).read_to_end(&mut start));
+    let archive = start.starts_with(b"PK") && start.windows(8).any(|part| part == b"data.pkl");
+    read.is_ok() && (archive || start.starts_with(&[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46]))
+}
+
 /// Refuses a spill folder that is none.
 pub(crate) fn require_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {

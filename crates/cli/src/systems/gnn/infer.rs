@@ -1,6 +1,7 @@
 //! `certus gnn infer`.
 
-use certus_gnn::{Head, Precision};
+use certus_contract::Status;
+use certus_gnn::{Error, Head, MemoryFacts, Precision, Schedule, bytes_text};
 
 use super::problem::{Data, ScheduleArgs, report};
 use crate::args::{InFile, OutFile};
@@ -11,7 +12,7 @@ use crate::verb::Verb;
 
 /// Run a model on a graph within a number of bytes
 ///
-/// The output is the same to the bit for every budget, spill folder and number of threads.
+/// The output is the same to the bit for every budget, spill folder and number of threads. Where Ctrl-C stops the run there is none.
 #[derive(clap::Args)]
 pub(super) struct Infer {
     /// The graph: an .npz with num_nodes, indptr, indices (row = target, entries = sources), optionally edge_weight and sparse features;
@@ -62,6 +63,16 @@ impl From<HeadArg> for Head {
     }
 }
 
+/// The bytes for people.
+fn held(plan: &Schedule, facts: &MemoryFacts) -> String {
+    let Schedule { tier, slice, row_block, .. } = plan;
+    let [held, predicted, read, written] =
+        [facts.measured_peak, facts.predicted_peak, facts.bytes_read, facts.bytes_written].map(bytes_text);
+    format!(
+        "\n{tier}, columns a panel {slice}, rows a block {row_block}: {held} held of {predicted} predicted, {read} read, {written} written"
+    )
+}
+
 impl Verb for Infer {
     const EXAMPLES: &'static [&'static str] = &[
         "certus gnn infer --graph community.npz --model gcn.json --weights gcn.safetensors --budget 200KiB --out logits.npy",
@@ -73,12 +84,23 @@ impl Verb for Infer {
         let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref(), &self.schedule)?;
         let plan = self.schedule.apply(data.planner()).plan()?;
         let staged = ctx.stage(&self.out)?;
-        let solution = plan.run_to_npy(staged.path(), self.head.into(), ctx.observer())?;
+        let solution = match plan.run_to_npy(staged.path(), self.head.into(), ctx.observer()) {
+            Ok(solution) => solution,
+            // There is no part of an answer: the plan and its promise are what is known.
+            Err(Error::Stopped { .. }) => {
+                let report =
+                    report(Report::new(Status::Stopped), &plan).warnings(["Stopped: the output was not complete, and is not there"]);
+                return Ok(report.certificate(plan.certificate()));
+            }
+            Err(error) => return Err(staged.named(error)),
+        };
         let facts = &solution.facts;
         let report = report(Report::new(solution.status), &plan)
             .metric("measured_peak", facts.measured_peak)
             .metric("bytes_read", facts.bytes_read)
             .metric("bytes_written", facts.bytes_written)
+            .metric("fused", facts.fused)
+            .note(held(&plan, facts))
             .warnings(&solution.warnings)
             .warnings(data.model.notes().iter().map(|note| format!("WeightsConverted: {note}")))
             .certificate(solution.certificate);

@@ -1,7 +1,7 @@
 //! `certus gnn plan`.
 
 use certus_contract::Status;
-use certus_gnn::Schedule;
+use certus_gnn::{Choice, Schedule, bytes_text};
 use serde_json::json;
 
 use super::problem::{Data, ScheduleArgs, Sizes, from_sizes, read_spec, report};
@@ -14,6 +14,9 @@ use crate::verb::Verb;
 /// What a model would hold in memory, and the smallest budget that would do
 ///
 /// From data, or from sizes alone: then features are taken as dense and streamed from a file, and no weights are needed.
+///
+/// lower_bound is one whole activation: every plan in memory holds that much; with --spill less will do. minimum_budget is the least with
+/// the given options, and grows with --threads.
 #[derive(clap::Args)]
 pub(super) struct Plan {
     /// The graph: an .npz with num_nodes, indptr, indices (row = target, entries = sources), optionally edge_weight and sparse features;
@@ -43,6 +46,7 @@ impl Verb for Plan {
     ];
 
     fn run(&self, _: &Context) -> Result<Report, CliError> {
+        self.schedule.check()?;
         let schedule = match (&self.sizes, &self.graph, &self.weights) {
             (Some(sizes), ..) => from_sizes(&read_spec(&self.model)?, *sizes, &self.schedule).schedule()?,
             (None, Some(graph), Some(weights)) => {
@@ -59,17 +63,37 @@ impl Verb for Plan {
 /// The frontier as a field and for people, and the certificate of what is promised.
 fn show(report: Report, schedule: &Schedule, calibrated: bool) -> Report {
     let frontier = schedule.frontier().iter().map(|choice| {
-        json!({ "peak": choice.peak, "io": choice.io, "seconds": choice.seconds, "tier": choice.tier.to_string(), "slice": choice.slice })
+        let Choice { tier, slice, row_block, peak, io, seconds } = *choice;
+        json!({ "peak": peak, "io": io, "seconds": seconds, "tier": tier.to_string(), "slice": slice, "row_block": row_block })
     });
     let mut report = report.field("frontier", frontier.collect::<Vec<_>>()).note(format!("\n{schedule}"));
-    if !schedule.frontier().is_empty() {
-        let machine = if calibrated { "this machine, its disk excepted" } else { "a small server; --calibrate for this one" };
-        report = report.note(format!("\nWhat more or fewer bytes buy (seconds are estimates for {machine}):"));
+    let chosen = |choice: &Choice| {
+        (choice.tier, choice.slice, choice.row_block, choice.peak)
+            == (schedule.tier, schedule.slice, schedule.row_block, schedule.predicted_peak)
+    };
+    let shown = ends_of_groups(schedule.frontier(), chosen);
+    if !shown.is_empty() {
+        let machine = if calibrated { "this machine, its disk excepted" } else { "a small server (--calibrate for this one)" };
+        report = report
+            .note(format!("\nWhat more or fewer bytes buy (seconds are estimates for {machine}; of each width the least and the fastest; * this plan):"))
+            .note(format!("  {:>11}  {:>13}  {:>12}  {:<6}  {:>7}  {:>5}", "bytes held", "seconds", "file traffic", "tier", "columns", "rows"));
     }
-    for choice in schedule.frontier() {
-        let (seconds, io, peak) = (choice.seconds, choice.io, choice.peak);
-        let choice = format!("{}, {} columns", choice.tier, choice.slice);
-        report = report.note(format!("{peak:>16} B  {seconds:>11.4} s  {io:>16} B read and written  {choice}"));
+    for choice in shown {
+        let mark = if chosen(choice) { '*' } else { ' ' };
+        let Choice { tier, slice, row_block, peak, io, seconds } = *choice;
+        let (peak, io) = (bytes_text(peak), bytes_text(io));
+        report = report.note(format!("{mark} {peak:>11}  {seconds:>11.4} s  {io:>12}  {tier:<6}  {slice:>7}  {row_block:>5}"));
     }
     report.certificate(schedule.certificate())
+}
+
+/// Of the choices of one tier and width those with the fewest bytes and with the least time, and those marked: the others differ in the
+/// height of blocks alone.
+fn ends_of_groups(frontier: &[Choice], marked: impl Fn(&Choice) -> bool) -> Vec<&Choice> {
+    let group = |choice: &Choice| (choice.tier, choice.slice);
+    let end = |k: usize, choice: &Choice| {
+        let same = |other: &&Choice| group(other) == group(choice);
+        frontier[..k].iter().find(same).is_none() || frontier[k + 1..].iter().find(same).is_none()
+    };
+    frontier.iter().enumerate().filter(|&(k, choice)| end(k, choice) || marked(choice)).map(|(_, choice)| choice).collect()
 }

@@ -1,5 +1,6 @@
 //! The options that describe a model, its data and a budget.
 
+use std::num::IntErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,9 +9,11 @@ use certus_gnn::{
     FeatureStats, Features, Graph, GraphFile, GraphStats, MemoryBudget, Model, ModelSpec, Order, Planner, Precision, Schedule, Weights,
     open_graph, read_features, read_graph,
 };
+use certus_io::Source;
 
 use crate::args::InFile;
 use crate::error::CliError;
+use crate::outputs::reason;
 use crate::report::Report;
 
 /// A number of bytes: `1000`, `64KiB`, `1.5MiB`, `2GiB`.
@@ -22,8 +25,11 @@ impl FromStr for Bytes {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "must be a number of bytes, such as 1000000, 64KiB, 1.5MiB or 2GiB".to_owned();
+        let large = || "is too large: at most 2^64 - 1 bytes are possible".to_owned();
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = match &text[digits.len()..] {
+        let unit = &text[digits.len()..];
+        let digits = digits.trim();
+        let unit = match unit {
             "" | "B" => 1u64,
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
@@ -31,12 +37,16 @@ impl FromStr for Bytes {
             "TiB" => 1 << 40,
             _ => return Err(wrong()),
         };
-        if let Ok(count) = digits.parse::<u64>() {
-            return count.checked_mul(unit).map(Bytes).ok_or_else(wrong);
+        match digits.parse::<u64>() {
+            Ok(count) => return count.checked_mul(unit).map(Bytes).ok_or_else(large),
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => return Err(large()),
+            Err(_) => {}
         }
-        let count = digits.parse::<f64>().map_err(|_| wrong())?;
+        // A fraction, of a unit.
+        let plain = digits.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+        let count = digits.parse::<f64>().ok().filter(|_| plain && unit > 1).ok_or_else(wrong)?;
         let bytes = count * unit as f64;
-        if unit > 1 && (0.0..9e18).contains(&bytes) { Ok(Bytes(bytes as u64)) } else { Err(wrong()) }
+        if bytes < 2f64.powi(64) { Ok(Bytes(bytes as u64)) } else { Err(large()) }
     }
 }
 
@@ -51,21 +61,33 @@ impl FromStr for Sizes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (mut nodes, mut edges) = (None, None);
+        let (mut nodes, mut edges, mut most) = (None, None, None);
         for part in text.split(',') {
             let Some((name, value)) = part.split_once('=') else { return Err("must be nodes=N,edges=M[,max-degree=D]".into()) };
-            let value = value.trim().parse::<u64>().map_err(|_| format!("{value} is no whole number"))?;
-            match name.trim() {
-                "nodes" => nodes = Some(value),
-                "edges" => edges = Some(value),
+            let value = value.trim().parse::<u64>().map_err(|error| match error.kind() {
+                IntErrorKind::PosOverflow => format!("{value} is too large: at most 2^64 - 1 is possible"),
+                _ => format!("{value:?} is no whole number"),
+            })?;
+            let place = match name.trim() {
+                "nodes" => &mut nodes,
+                "edges" => &mut edges,
                 // No buffer here depends on it: rows of any length are reduced as they come.
-                "max-degree" => {}
+                "max-degree" => &mut most,
                 other => return Err(format!("{other} is not known; it must be nodes=N,edges=M[,max-degree=D]")),
+            };
+            if place.replace(value).is_some() {
+                return Err(format!("{} is given twice", name.trim()));
             }
         }
-        match (nodes, edges) {
-            (Some(nodes), Some(edges)) => Ok(Sizes { nodes, edges }),
-            _ => Err("must have nodes=N and edges=M".into()),
+        let (Some(nodes), Some(edges)) = (nodes, edges) else { return Err("must have nodes=N and edges=M".into()) };
+        if nodes == 0 && edges > 0 {
+            return Err(format!("0 nodes cannot have {edges} edges"));
+        }
+        let mean = if nodes == 0 { 0 } else { edges.div_ceil(nodes) };
+        match most {
+            Some(most) if most > edges => Err(format!("max-degree {most} is above the {edges} edges")),
+            Some(most) if most < mean => Err(format!("max-degree {most} is below {mean}, the edges over the nodes")),
+            _ => Ok(Sizes { nodes, edges }),
         }
     }
 }
@@ -122,6 +144,21 @@ pub(super) struct ScheduleArgs {
 }
 
 impl ScheduleArgs {
+    /// Refuses a spill folder that is none, or that takes no files, before any work.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        let Some(folder) = &self.spill else { return Ok(()) };
+        let shown = folder.display();
+        if !folder.exists() {
+            let missing = InputError::not_found(format!("the folder {shown} of --spill"), [""; 0]);
+            return Err(CliError::from(missing).with_hint("Create the folder first, or choose another."));
+        }
+        let refused = |why: &str| InputError::parameter("--spill", format!("{shown} ({why})"), "a folder that takes files");
+        if !folder.is_dir() {
+            return Err(refused("not a folder").into());
+        }
+        tempfile::tempfile_in(folder).map(drop).map_err(|error| refused(&reason(&error)).into())
+    }
+
     pub(super) fn apply<'a>(&self, planner: Planner<'a>) -> Planner<'a> {
         let precision = match self.precision {
             PrecisionArg::F32 => Precision::F32,
@@ -161,15 +198,43 @@ pub(super) enum AnyGraph {
     Disk(Box<GraphFile>),
 }
 
-/// The model's description.
+/// Bytes of a model's description at most: a layer has a few hundred.
+const LARGEST_MODEL: u64 = 64 << 20;
+
+/// The model's description. Pipes and devices are refused as for arrays: they may have no end.
 pub(super) fn read_spec(file: &InFile) -> Result<ModelSpec, CliError> {
-    let label = file.path().display().to_string();
-    let text = std::fs::read_to_string(file.path()).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => InputError::not_found(&label, [""; 0]),
+    whole("--model", file)?;
+    let path = file.path();
+    let label = path.display().to_string();
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => InputError::not_found(&label, [""; 0]),
         std::io::ErrorKind::InvalidData => InputError::unsupported(&label, "no text", "a JSON file"),
-        _ => InputError::unsupported(&label, error.to_string(), "a readable JSON file"),
-    })?;
-    Ok(ModelSpec::from_json(&text)?)
+        _ => InputError::unsupported(&label, format!("not readable ({})", reason(&error)), "a readable JSON file"),
+    };
+    let metadata = path.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(InputError::unsupported(&label, "a folder", "a JSON file").into());
+    }
+    if !metadata.is_file() {
+        return Err(InputError::unsupported(&label, "a pipe, socket or device", "a regular file").into());
+    }
+    if metadata.len() > LARGEST_MODEL {
+        return Err(InputError::too_large(&label, format!("{} bytes", metadata.len()), format!("{LARGEST_MODEL} bytes")).into());
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    ModelSpec::from_json(&text).map_err(|error| {
+        let field = error.kind() == "UnsupportedFormat";
+        let error = CliError::from(error).in_file(path);
+        if field { error.with_hint("Correct the model file; the guide lists the fields of a layer.") } else { error }
+    })
+}
+
+/// Refuses `FILE:NAME` where a file is meant as a whole.
+fn whole(option: &str, file: &InFile) -> Result<(), CliError> {
+    match Source::from(file).array() {
+        Some(name) => Err(InputError::parameter(option, file, format!("a file as a whole, without :{name}")).into()),
+        None => Ok(()),
+    }
 }
 
 /// A graph with its features: its own, or those of a file in their place.
@@ -198,6 +263,9 @@ impl Data {
         features: Option<&InFile>,
         args: &ScheduleArgs,
     ) -> Result<Data, CliError> {
+        args.check()?;
+        whole("--graph", graph)?;
+        whole("--weights", weights)?;
         let spec = read_spec(model)?;
         let weights = Weights::read(weights.path())?;
         let model = Model::new(spec, &weights)?;
@@ -261,8 +329,13 @@ mod tests {
         assert_eq!(read("64KiB"), Ok(65536));
         assert_eq!(read("1.5MiB"), Ok(1_572_864));
         assert_eq!(read("2GiB"), Ok(2 << 30));
-        for wrong in ["", "-1", "1.5", "1.5B", "64kb", "1e3", "KiB", "nan", "infGiB", "99999999999TiB"] {
-            assert!(read(wrong).is_err(), "{wrong}");
+        assert_eq!(read("10 MiB"), Ok(10 << 20));
+        assert_eq!(read("16777215TiB"), Ok(16_777_215 << 40));
+        for wrong in ["", " ", "-1", "1.5", "1.5B", "64kb", "1e3", "KiB", "nan", "infGiB", "+1.5KiB", "."] {
+            assert!(read(wrong).is_err_and(|error| error.contains("must be")), "{wrong}");
+        }
+        for large in ["99999999999TiB", "18446744073709551616", "16777216TiB", "99999999999.5TiB"] {
+            assert!(read(large).is_err_and(|error| error.contains("too large")), "{large}");
         }
     }
 }
