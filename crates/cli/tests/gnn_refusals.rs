@@ -233,3 +233,24 @@ fn a_signal_stops_the_making_of_a_graph_and_nothing_is_left() {
         assert_eq!(listing(dir.path()), [""; 0], "{line}");
     }
 }
+
+/// A full disk, by a limit on the size of files.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_named_as_it_was_given() {
+    let dir = examples();
+    let before = listing(dir.path());
+    for (line, file) in [
+        (format!("infer {MODEL} --out logits.npy"), "logits.npy"),
+        ("synth sbm --sizes 200,200 --p-in 0.5 --p-out 0.1 --out g.npz".into(), "g.npz"),
+        ("synth sbm --sizes 200,200 --p-in 0.5 --p-out 0.1 --features 16 --features-out x.npy --out g.npz".into(), "x.npy"),
+    ] {
+        let script = format!("trap '' XFSZ; ulimit -f 2; exec \"$0\" gnn {line}");
+        let output =
+            std::process::Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_certus")]).current_dir(dir.path()).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with(&format!("error: cannot write {file}: ")), "{text}");
+        assert!(!text.contains(".certus") && !text.contains("ZipWriter"), "{text}");
+        assert_eq!((output.status.code(), listing(dir.path())), (Some(1), before.clone()), "{line}");
+    }
+}

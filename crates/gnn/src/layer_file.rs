@@ -18,8 +18,8 @@ enum Kind {
 }
 
 /// A field of a layer, what it holds, and whether null stands for its default.
-const FIELDS: [(&str, Kind, bool); 28] = [
-    ("op", Kind::OneOf("gcn, sage, gat, gatv2, gin, sgc, appnp, graphconv, tag, linear"), false),
+const FIELDS: [(&str, Kind, bool); 29] = [
+    ("op", Kind::OneOf("gcn, sage, gat, gatv2, gin, sgc, appnp, graphconv, tag, linear, jk"), false),
     ("in_channels", Kind::Count, false),
     ("out_channels", Kind::Count, false),
     ("prefix", Kind::Text, false),
@@ -40,6 +40,7 @@ const FIELDS: [(&str, Kind, bool); 28] = [
     ("train_eps", Kind::Flag, false),
     ("hidden", Kind::Count, true),
     ("mlp_norm", Kind::OneOf("batch, layer"), true),
+    ("mode", Kind::OneOf("cat, max"), true),
     ("bias", Kind::Flag, false),
     ("norm", Kind::OneOf("batch, layer"), true),
     ("norm_prefix", Kind::Text, true),

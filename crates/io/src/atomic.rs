@@ -19,6 +19,10 @@ pub struct AtomicFile {
     /// Where it leads.
     target: PathBuf,
     writer: BufWriter<NamedTempFile>,
+    /// A write failed, which was told; what comes after it goes nowhere, so that writers can be dropped in peace.
+    failed: bool,
+    /// Where the next byte goes, or would go.
+    place: u64,
 }
 
 impl AtomicFile {
@@ -62,7 +66,7 @@ impl AtomicFile {
             Err(error) => return Err(Error::writing(given, error.kind().into())),
         };
         let writer = BufWriter::with_capacity(bytes, file);
-        Ok(AtomicFile { path: given.to_owned(), target, writer })
+        Ok(AtomicFile { path: given.to_owned(), target, writer, failed: false, place: 0 })
     }
 
     /// Where it will stand.
@@ -75,6 +79,9 @@ impl AtomicFile {
     /// # Errors
     /// `Io`; then nothing is left of it.
     pub fn commit(self) -> Result<()> {
+        if self.failed {
+            return Err(Error::writing(&self.path, io::Error::other("an earlier write failed")));
+        }
         let file = self.writer.into_inner().map_err(|error| Error::writing(&self.path, error.into_error()))?;
         file.persist(&self.target).map_err(|error| Error::writing(&self.path, error.error))?;
         Ok(())
@@ -95,16 +102,30 @@ fn plain_mode() -> Option<fs::Permissions> {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
+        let written = if self.failed {
+            bytes.len()
+        } else {
+            self.writer.write(bytes).inspect_err(|error| self.failed = error.kind() != io::ErrorKind::Interrupted)?
+        };
+        self.place += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        if self.failed {
+            return Ok(());
+        }
+        self.writer.flush().inspect_err(|_| self.failed = true)
     }
 }
 
 impl Seek for AtomicFile {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.writer.seek(position)
+        self.place = match (self.failed, position) {
+            (false, _) => self.writer.seek(position).inspect_err(|_| self.failed = true)?,
+            (true, SeekFrom::Start(place)) => place,
+            (true, SeekFrom::Current(by) | SeekFrom::End(by)) => self.place.saturating_add_signed(by),
+        };
+        Ok(self.place)
     }
 }

@@ -71,7 +71,10 @@ impl Error {
         }
     }
 
+    /// A failed write. Of an error that names the temporary file the kind alone is kept: the user knows the path, not that name.
     pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
+        let named = source.raw_os_error().is_none() && source.to_string().contains(" at path ");
+        let source = if named { source.kind().into() } else { source };
         Error::Io { action: "write", path: path.display().to_string(), source }
     }
 }

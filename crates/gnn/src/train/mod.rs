@@ -20,7 +20,7 @@
 //! };
 //! let spec = ModelSpec::from_json(r#"{ "layers": [ { "op": "sgc", "K": 2, "prefix": "conv", "in_channels": 2, "out_channels": 2 } ] }"#)?;
 //! let solution = Trainer::default().train(&Training::new(&spec, &graph, &features, &labels)?)?;
-//! assert!(solution.facts.test.correct > 100, "{:?}", solution.facts.test);
+//! assert!(solution.facts.test.correct > 90, "{:?}", solution.facts.test);
 //! assert_eq!(solution.certificate.verdict(), certus_contract::Verdict::Holds, "{}", solution.certificate);
 //!
 //! let model = Model::new(spec, &solution.weights)?;
