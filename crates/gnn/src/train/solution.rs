@@ -134,7 +134,7 @@ pub struct TrainFacts {
     pub weight_decay: f64,
     /// The training loss at the weights given, with its penalty and without dropout.
     pub loss: f64,
-    /// The length of its gradient there, as computed.
+    /// The length of its gradient there; of L-BFGS rounded upwards.
     pub gradient_norm: f64,
     /// How near the minimiser the weights are, where the loss is convex.
     pub convex: Option<ConvexFacts>,

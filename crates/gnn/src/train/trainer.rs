@@ -143,7 +143,7 @@ impl Trainer {
                 let found = regress(problem, self, &options, &start, &mut observer)?;
                 let mut facts = self.facts(problem, &options, predicted_peak);
                 (facts.epochs, facts.best_epoch) = (found.minimum.iterations, found.minimum.iterations);
-                (facts.loss, facts.gradient_norm) = (found.at.loss, found.at.norm);
+                (facts.loss, facts.gradient_norm) = (found.at.loss, found.at.norm_bound());
                 (facts.convex, facts.memory) = (Some(found.facts), found.memory);
                 (found.weights, found.minimum.stop, found.minimum.trace, facts)
             }
