@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use certus_gnn::synth::{Cleanup, hash_feature, sbm};
 use certus_gnn::train::{Labels, Trainer, Training};
-use certus_gnn::{Activation, Features, Graph, LayerSpec, MemoryBudget, Model, ModelSpec, Op, Planner};
+use certus_gnn::{Activation, Features, Graph, LayerSpec, MemoryBudget, Model, ModelSpec, Op, Planner, Tier};
 use certus_numeric::{Array, Csr, Seed};
 use plotters::prelude::*;
 
@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (facts, ms) = (&solution.facts, 1e3 * seconds);
         let (predicted, peak) = (facts.predicted_peak, facts.measured_peak);
         println!("{percent:3}  {:10}  {:6}  {:7}  {predicted:12}  {peak:12}  {ms:11.2}  yes", full * percent / 100, plan.tier, plan.slice);
-        measured.push((peak as f64, seconds));
+        measured.push(point(peak, seconds));
     }
     let minimum = spilling.schedule()?.minimum;
     let solution = spilling.clone().budget(MemoryBudget::Working(minimum)).plan()?.run()?;
@@ -101,10 +101,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("With one byte less: {}", refused.err().map_or("it runs".to_owned(), |error| error.to_string()));
 
     let path = std::env::args().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from).join("memory_curve.svg");
-    let estimates = frontier.iter().map(|choice| (choice.peak as f64, choice.seconds)).collect::<Vec<_>>();
-    plot(&path, &measured, &estimates)?;
-    println!("Seconds by bytes: {}", path.display());
+    let estimates = |spilled: bool| {
+        let chosen = frontier.iter().filter(move |choice| (choice.tier == Tier::Spill) == spilled);
+        chosen.map(|choice| point(choice.peak, choice.seconds)).collect::<Vec<_>>()
+    };
+    let series = [("measured", measured), ("estimated, in memory", estimates(false)), ("estimated, by spilling", estimates(true))];
+    plot(&path, &series)?;
+    println!("Milliseconds by MiB: {}", path.display());
     Ok(())
+}
+
+/// In MiB and milliseconds.
+fn point(bytes: u64, seconds: f64) -> (f64, f64) {
+    (bytes as f64 / f64::from(1 << 20), 1e3 * seconds)
 }
 
 fn graph() -> Result<Graph, certus_gnn::Error> {
@@ -148,11 +157,12 @@ fn classes(output: &Array<f32>) -> Vec<u32> {
     (0..output.rows()).map(|i| largest(output.row(i)) as u32).collect()
 }
 
-/// Seconds against bytes, both on logarithmic scales.
-fn plot(path: &Path, measured: &[(f64, f64)], estimates: &[(f64, f64)]) -> Result<(), Box<dyn Error>> {
+/// Time against memory, both on logarithmic scales.
+/// Each series of (MiB, milliseconds) under its name.
+fn plot(path: &Path, series: &[(&'static str, Vec<(f64, f64)>)]) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(path, (720, 420)).into_drawing_area();
     root.fill(&WHITE)?;
-    let all = || measured.iter().chain(estimates);
+    let all = || series.iter().flat_map(|(_, points)| points);
     let range = |pick: fn(&(f64, f64)) -> f64| {
         let least = all().map(pick).fold(f64::INFINITY, f64::min);
         0.8 * least..1.25 * all().map(pick).fold(least, f64::max)
@@ -163,18 +173,16 @@ fn plot(path: &Path, measured: &[(f64, f64)], estimates: &[(f64, f64)]) -> Resul
         .x_label_area_size(36)
         .y_label_area_size(64)
         .build_cartesian_2d(range(|point| point.0).log_scale(), range(|point| point.1).log_scale())?;
-    let mebibytes = |bytes: &f64| format!("{:.2}", bytes / 1024.0 / 1024.0);
     let mesh = &mut chart.configure_mesh();
-    mesh.x_desc("bytes held / MiB").y_desc("time / s").x_label_formatter(&mebibytes).y_label_formatter(&|s| format!("{s:.0e}")).draw()?;
-    for (name, points, colour) in
-        [("measured", measured, RGBColor(31, 119, 180)), ("the planner's estimate", estimates, RGBColor(214, 96, 39))]
-    {
+    mesh.x_desc("held / MiB").y_desc("time / ms").x_label_formatter(&|x| format!("{x}")).y_label_formatter(&|y| format!("{y}")).draw()?;
+    let colours = [RGBColor(31, 119, 180), RGBColor(214, 96, 39), RGBColor(120, 120, 120)];
+    for ((name, points), colour) in series.iter().zip(colours) {
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(4);
-        chart.draw_series(line)?.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+        chart.draw_series(line)?.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(SeriesLabelPosition::LowerLeft)
         .background_style(WHITE)
         .border_style(RGBColor(200, 200, 200))
         .draw()?;
