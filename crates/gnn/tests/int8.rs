@@ -1,7 +1,11 @@
 //! Features in 8 bits, and the bounds on what that changes.
 
-use certus_gnn::{Error, FeatureStats, Features, MemoryBudget, Norm, Op, Planner, Precision, Tier};
-use certus_numeric::{Array, Csr};
+use certus_contract::ignore_events;
+use certus_gnn::synth::hash_feature;
+use certus_gnn::{
+    Error, FeatureStats, Features, Graph, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Planner, Precision, Reduce, Tier, Weights,
+};
+use certus_numeric::{Array, Csr, Seed};
 use proptest::prelude::*;
 
 use crate::properties::{varied, varied_on_disk};
@@ -34,6 +38,59 @@ fn bounds_hold_for_every_layer_that_has_some() {
         let held = held.count();
         let attends = matches!(op, Op::Gat | Op::Gatv2);
         assert!(if attends { held == 0 } else { held > 5 }, "{op:?}: {held} of 40 have bounds");
+    }
+}
+
+/// A tiny factor, then a huge one: the error becomes too small for a number, and then large again.
+#[test]
+fn a_bound_that_underflows_is_no_bound_of_zero() {
+    let nodes = 100;
+    let graph = Graph::from_weighted_edges(nodes, &(0..nodes as u32).map(|i| (i, i)).collect::<Vec<_>>(), &vec![1e-44; nodes]).unwrap();
+    let x = Array::from_fn(nodes, 1, |i, _| match i {
+        0 => 0.0,
+        1 => 25.5,
+        _ => 2.0 * hash_feature(Seed(0), i, 0).abs(),
+    });
+    let features = Features::dense(x).unwrap();
+    let eight = features.int8().unwrap();
+    let linear = |k: usize, out: usize| LayerSpec { bias: false, ..LayerSpec::new(Op::Linear, &format!("c{k}"), 1, out) };
+    let sum = |aggr| LayerSpec { bias: false, root_weight: false, aggr: Some(aggr), ..LayerSpec::new(Op::Graphconv, "c0", 1, 1) };
+    // By a linear map, by a norm, and by the weights of edges, summed or compared.
+    let firsts = [
+        (linear(0, 1), vec![("c0.weight", 1e-44)]),
+        (
+            LayerSpec { norm: Some(Norm::Batch), ..linear(0, 1) },
+            vec![
+                ("c0.weight", 1.0),
+                ("c0_norm.weight", 1e-44),
+                ("c0_norm.bias", 0.0),
+                ("c0_norm.running_mean", 0.0),
+                ("c0_norm.running_var", 1.0),
+            ],
+        ),
+        (sum(Reduce::Sum), vec![("c0.lin_rel.weight", 1.0)]),
+        (sum(Reduce::Max), vec![("c0.lin_rel.weight", 1.0)]),
+    ];
+    for (first, tensors) in firsts {
+        let name = format!("{first:?}");
+        let mut weights = Weights::new();
+        for (tensor, value) in tensors {
+            let shape = if tensor.contains("norm") { Array::vector(vec![value]) } else { Array::matrix(1, 1, vec![value]).unwrap() };
+            weights.insert(tensor, shape);
+        }
+        weights.insert("c1.weight", Array::matrix(1, 1, vec![3e38]).unwrap());
+        weights.insert("c2.weight", Array::matrix(2, 1, vec![1e6, -1e6]).unwrap());
+        let model = Model::new(ModelSpec::new(vec![first, linear(1, 1), linear(2, 2)]).unwrap(), &weights).unwrap();
+        let exact = run(Planner::new(&model, &graph, &features), &name).output;
+        let planner = Planner::new(&model, &graph, &eight).precision(Precision::Int8Features);
+        let found = planner.plan().unwrap().run_bounded(ignore_events).unwrap().output;
+        let mut apart = 0.0f32;
+        for (k, (a, b)) in exact.as_slice().iter().zip(found.logits.as_slice()).enumerate() {
+            let bound = found.bounds.as_slice()[k];
+            assert!((a - b).abs() <= bound, "{name}, logit {k}: {} apart, bound {bound}", (a - b).abs());
+            apart = apart.max((a - b).abs());
+        }
+        assert!(apart > 0.1, "{name}: nothing is lost, so nothing is shown");
     }
 }
 

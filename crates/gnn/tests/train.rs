@@ -393,7 +393,9 @@ fn adam_holds_no_more_than_was_predicted() {
     certus_testkit::memory::alone(|| {
         for features in features {
             let features = features.expect("features");
-            for spec in [two(Op::Gcn, 24, 2), two(Op::Sage, 24, 2)] {
+            // Hops between wide layers: a buffer more than one sum takes.
+            let hops = vec![layer(Op::Linear, "conv1", 24, 128), layer(Op::Sgc, "conv2", 128, 128), layer(Op::Linear, "conv3", 128, 2)];
+            for spec in [two(Op::Gcn, 24, 2), two(Op::Sage, 24, 2), ModelSpec::new(hops).expect("a model")] {
                 for dropout in [0.0, 0.5] {
                     let problem = Training::new(&spec, &graph, &features, &labels).expect("a problem");
                     let trainer = Trainer::default().with_epochs(2).with_dropout(dropout);
@@ -630,6 +632,16 @@ fn what_leaves_the_finite_numbers_is_told() {
     let solution = Trainer::default().with_learning_rate(1e36).with_dropout(0.0).train(&problem).expect("the best so far");
     assert_eq!((solution.stop, solution.status), (Stop::Diverged, Status::Diverged));
     assert!(vector(&solution.weights).iter().all(|w| w.is_finite()));
+    // The same without validation nodes, where the last weights would be the best: they must have a loss.
+    let alone = Labels { validation: Vec::new(), ..small.labels.clone() };
+    let problem = Training::new(&network, &small.graph, &features, &alone).expect("a problem");
+    for (rate, dropout) in [(1e25, 0.0), (1e25, 0.5), (1e37, 0.0), (1e37, 0.5)] {
+        let solution = Trainer::default().with_learning_rate(rate).with_dropout(dropout).train(&problem).expect("the best so far");
+        assert_eq!((solution.stop, solution.status), (Stop::Diverged, Status::Diverged), "{rate} {dropout}");
+        assert!(solution.facts.loss.is_finite() && solution.facts.gradient_norm.is_finite(), "{rate} {dropout}: {:?}", solution.facts);
+    }
+    let solution = Trainer::default().with_epochs(7).train(&problem).expect("training");
+    assert_eq!((solution.stop, solution.facts.epochs, solution.facts.best_epoch), (Stop::Epochs, 7, 7));
     // In a file features are seen as they are read.
     let folder = tempfile::tempdir().expect("a folder");
     let mut x = small.x.clone();
@@ -657,6 +669,13 @@ fn labels_are_read_as_numbers_or_masks() {
         archive.add("train_mask", &Array::vector(vec![true, false, false])).expect("a mask");
         archive.add("test_idx", &Array::vector(vec![1u8])).expect("numbers");
     });
+    for (name, mask) in [("columns.npz", Array::from_fn(3, 2, |i, j| i == j)), ("short.npz", Array::vector(vec![true, false]))] {
+        let path = write(name, &|archive| {
+            archive.add("y", &Array::vector(vec![0i32, 1, -1])).expect("y");
+            archive.add("train_mask", &mask).expect("a mask");
+        });
+        refused(read_labels(path), "DimensionMismatch", &["train_mask"]);
+    }
     let labels = Labels { classes: vec![0, 1, -1], train: vec![0], validation: vec![], test: vec![1] };
     assert_eq!(read_labels(path).expect("labels"), labels);
     let path = write("none.npz", &|archive| archive.add("y", &Array::vector(vec![0i32])).expect("y"));

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::epilogue::{Bound, OtherErrors, RowFactors, widened};
+use super::epilogue::{Bound, OtherErrors, RowFactors, no_bound_if_nan, times, widened};
 use super::prefetch::prefetch;
 use super::{RowsOf, all_finite};
 use crate::graph::{Edges, Incoming, Normalisation};
@@ -162,9 +162,9 @@ impl<'a> Row<'a> {
         let (mut apart, mut size, mut largest, mut terms) = (0.0f32, 0.0f32, 0.0f32, 0u32);
         let mut add = |weight: f32, j: usize| {
             let (e, x) = (errors.row(j, column, 1)[0], self.panel.row(j, column, 1)[0]);
-            apart += weight.abs() * e;
+            apart += times(weight, e);
             size += weight.abs() * x.abs();
-            let e = if product { widened(weight.abs() * e, (weight * x).abs()) } else { e };
+            let e = if product { widened(times(weight, e), (weight * x).abs()) } else { e };
             largest = if e > largest { e } else { largest };
             terms += 1;
         };
@@ -286,7 +286,7 @@ pub(super) fn sum_bound(reduce: Reduce, apart: f32, size: f32, largest: f32, ter
             let g = f64::from(terms + 6) * 2f64.powi(-23);
             let bound = (1.0 + 3.0 * g) * f64::from(apart) + 3.0 * g * f64::from(size) + 2f64.powi(-100);
             // The sums here lose as much as those that they bound, and no more than a third.
-            if g <= 1.0 / 3.0 { upwards(bound) } else { f32::INFINITY }
+            if g <= 1.0 / 3.0 { no_bound_if_nan(upwards(bound)) } else { f32::INFINITY }
         }
     }
 }

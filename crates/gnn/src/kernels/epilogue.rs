@@ -95,6 +95,13 @@ pub(crate) fn no_bound_if_nan(bound: f32) -> f32 {
     if bound.is_nan() { f32::INFINITY } else { bound }
 }
 
+/// A bound times a factor's size. Two numbers that are not 0 make none that is: a bound of 0 says that both runs have the same number.
+#[inline(always)]
+pub(crate) fn times(factor: f32, bound: f32) -> f32 {
+    let product = factor.abs() * bound;
+    if product == 0.0 && factor != 0.0 && bound != 0.0 { f32::from_bits(1) } else { product }
+}
+
 /// An operation with few roundings in either run: `propagated` bounds the distance of its exact results, `size` the numbers that it rounds. Where
 /// the operands are the same, so is the result.
 #[inline(always)]
@@ -122,7 +129,7 @@ impl Bound<'_> {
         if let Some(count) = factors.count {
             for (x, e) in x.iter_mut().zip(e.iter_mut()) {
                 *x /= count;
-                *e = widened(*e / count, x.abs());
+                *e = widened(times(1.0 / count, *e), x.abs());
             }
         }
         if let Some((old, old_errors)) = old {
@@ -132,7 +139,7 @@ impl Bound<'_> {
             let (own, own_errors) = (rows.row(i, column, n), errors.row(i, column, n));
             for k in 0..n {
                 let (a, b) = ((1.0 - alpha) * x[k], alpha * own[k]);
-                e[k] = widened((1.0 - alpha) * e[k] + alpha * own_errors[k], a.abs() + b.abs());
+                e[k] = widened(times(1.0 - alpha, e[k]) + times(alpha, own_errors[k]), a.abs() + b.abs());
                 x[k] = a + b;
             }
         }
@@ -145,7 +152,7 @@ impl Bound<'_> {
         if let Some((scale, shift)) = self.affine {
             for k in 0..n {
                 let (scale, shift) = (scale[column + k], shift[column + k]);
-                e[k] = widened(scale.abs() * e[k], (x[k] * scale).abs() + shift.abs());
+                e[k] = widened(times(scale, e[k]), (x[k] * scale).abs() + shift.abs());
                 x[k] = x[k] * scale + shift;
             }
         }
@@ -171,7 +178,7 @@ impl Bound<'_> {
 fn scale_bounded(x: &mut [f32], e: &mut [f32], factor: f32) {
     for (x, e) in x.iter_mut().zip(e) {
         *x *= factor;
-        *e = widened(factor * *e, x.abs());
+        *e = widened(times(factor, *e), x.abs());
     }
 }
 

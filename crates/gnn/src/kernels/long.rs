@@ -3,7 +3,7 @@
 use super::RowsOf;
 use super::aggregate::sum_bound;
 use super::attend::{AddedScores, EDGES, Messages, PairScores, Score, largest_of, weigh};
-use super::epilogue::widened;
+use super::epilogue::{times, widened};
 use crate::simd::{Kernel, multiply_add};
 use crate::spec::Reduce;
 use crate::steps::Operator;
@@ -123,9 +123,9 @@ impl<'a> BoundSums<'a> {
         let (row, errors) = (source.row(j, 0, live), errors.row(j, 0, live));
         for c in 0..live {
             let (e, x) = (errors[c], row[c]);
-            self.apart[c] += weight.abs() * e;
+            self.apart[c] += times(weight, e);
             self.size[c] += weight.abs() * x.abs();
-            let e = if product { widened(weight.abs() * e, (weight * x).abs()) } else { e };
+            let e = if product { widened(times(weight, e), (weight * x).abs()) } else { e };
             self.largest[c] = if e > self.largest[c] { e } else { self.largest[c] };
         }
         self.terms += 1;

@@ -109,7 +109,7 @@ pub(super) fn inner_width(out: &RowOut, layouts: &[Layout], stats: FeatureStats)
 /// Bounds on the distance of rows from those of another run, whose inputs are within the bounds of each term: by the weights without signs.
 pub(super) fn bound_rows<'t>(
     params: &Params,
-    terms: impl Iterator<Item = (&'t Term, &'t [f32], &'t [f32], usize)>,
+    terms: impl Iterator<Item = (&'t Term, &'t [f32], &'t [f32], usize)> + Clone,
     inner: usize,
     errors: &mut [f32],
     width: usize,
@@ -117,7 +117,7 @@ pub(super) fn bound_rows<'t>(
 ) {
     let g = (inner + 6) as f32 * 2f32.powi(-23);
     let mut touched = false;
-    for (term, x, e, columns) in terms {
+    for (term, x, e, columns) in terms.clone() {
         // Nothing is rounded where rows are moved or compared.
         match term.meets {
             Meeting::Beside(column) => {
@@ -154,13 +154,20 @@ pub(super) fn bound_rows<'t>(
         }
         touched = true;
     }
-    for e in errors {
-        *e = if *e == 0.0 {
-            0.0
-        } else if g <= 1.0 / 3.0 {
-            no_bound_if_nan(*e + 2f32.powi(-100))
-        } else {
-            f32::INFINITY
-        };
+    // What is the same in both runs is settled by the inputs: a product of bounds may be too small for a number.
+    let differs = |row: usize| {
+        terms.clone().any(|(term, _, e, columns)| term.meets == Meeting::Added && e[row * columns..][..columns].iter().any(|e| *e != 0.0))
+    };
+    for (row, errors) in errors.chunks_exact_mut(width).enumerate() {
+        let differs = differs(row);
+        errors.iter_mut().for_each(|e| {
+            *e = if !differs && *e == 0.0 {
+                0.0
+            } else if g <= 1.0 / 3.0 {
+                no_bound_if_nan(*e + 2f32.powi(-100))
+            } else {
+                f32::INFINITY
+            }
+        });
     }
 }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use certus_contract::Event;
 use certus_numeric::Seed;
+use certus_numeric::sum::{max_abs, norm2};
 
 use super::dropout::Dropout;
 use super::problem::Training;
@@ -101,20 +102,19 @@ impl Adam {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break Stop::Diverged,
             };
-            let norm = certus_numeric::sum::norm2(&gradient);
+            let norm = norm2(&gradient);
             if !loss.is_finite() || !norm.is_finite() {
                 break Stop::Diverged;
+            }
+            // Without validation nodes the last weights are the best that have a loss and a gradient.
+            if targets.is_empty() && done > 0 && (self.dropout == 0.0 || stack.forward(&weights, None).is_ok()) {
+                best.take(&weights, done, None);
             }
             state.step(&gradient, self.learning_rate);
             weights = state.rounded();
             done += 1;
             let mut progress = Progress { loss, gradient_norm: norm, validation_loss: None, validation_accuracy: None };
-            if targets.is_empty() {
-                if weights.iter().any(|w| !w.is_finite()) {
-                    break Stop::Diverged;
-                }
-                best.take(&weights, done, None);
-            } else {
+            if !targets.is_empty() {
                 let Ok(pass) = stack.forward(&weights, None) else { break Stop::Diverged };
                 let score = Score::of(&pass.logits, problem.classes(), &targets);
                 let loss = stack.loss_of(&pass.logits, &targets);
@@ -125,10 +125,17 @@ impl Adam {
             if observer(&Event::new("epoch", done as u64).of(self.epochs as u64).value(loss)).is_break() {
                 break Stop::Observer;
             }
-            if done - best.epoch >= self.patience {
+            if !targets.is_empty() && done - best.epoch >= self.patience {
                 break Stop::Patience;
             }
         };
+        let (mut stop, unjudged) = (stop, targets.is_empty() && stop != Stop::Diverged);
+        if unjudged {
+            match penalised(stack, &weights, self.decay, None) {
+                Ok((loss, gradient)) if loss.is_finite() && max_abs(&gradient).is_finite() => best.take(&weights, done, None),
+                _ => stop = Stop::Diverged,
+            }
+        }
         Ok(Trained { weights: best.weights, stop, epochs: done, best: best.epoch, trace })
     }
 }

@@ -10,23 +10,28 @@ use crate::error::Error;
 /// booleans (`train_mask`, `val_mask`, `test_mask`). Only `train` must be there; other arrays are ignored.
 ///
 /// # Errors
-/// As for any file, `NotFound` for `y` or the training nodes; `InvalidParameter` for an index below 0.
+/// As for any file, `NotFound` for `y` or the training nodes; `DimensionMismatch` for a mask that is not a vector
+/// as long as `y` (of several splits choose one column), `InvalidParameter` for an index below 0.
 pub fn read_labels(source: impl Into<Source>) -> Result<Labels, Error> {
     let mut file = Npz::open(source)?;
     let classes = file.array::<i64>("y")?;
     classes.require_vector("y")?;
-    Ok(Labels {
-        classes: classes.into_vec(),
-        train: set(&mut file, "train", true)?,
-        validation: set(&mut file, "val", false)?,
-        test: set(&mut file, "test", false)?,
-    })
+    let nodes = classes.len();
+    let mut set = |name, needed| set(&mut file, name, nodes, needed);
+    let (train, validation, test) = (set("train", true)?, set("val", false)?, set("test", false)?);
+    Ok(Labels { classes: classes.into_vec(), train, validation, test })
 }
 
-fn set(file: &mut Npz, name: &str, needed: bool) -> Result<Vec<u32>, Error> {
+fn set(file: &mut Npz, name: &str, nodes: usize, needed: bool) -> Result<Vec<u32>, Error> {
     let (index, mask) = (format!("{name}_idx"), format!("{name}_mask"));
     if file.contains(&mask) && !file.contains(&index) {
-        let mask = file.array::<bool>(&mask)?;
+        let name = mask;
+        let mask = file.array::<bool>(&name)?;
+        // A column a split, as some data sets have them, is none of them.
+        mask.require_vector(&name)?;
+        if mask.len() != nodes {
+            return Err(InputError::dimension(name, format!("{} entries", mask.len()), format!("{nodes} (those of y)")).into());
+        }
         return Ok((0..).zip(mask.as_slice()).filter(|(_, kept)| **kept).map(|(node, _)| node).collect());
     }
     if !needed && !file.contains(&index) {

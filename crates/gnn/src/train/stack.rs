@@ -201,16 +201,18 @@ impl<'a> Stack<'a> {
                 input.transposed_times(&d, layer, &mut gradient[at.clone()]);
             }
             // At the layer below; the part through the node itself first.
+            let zeros = || vec![0.0; self.graph.nodes() * layer.inputs];
             let mut below = Vec::new();
-            if index > 0 {
-                below = vec![0.0; self.graph.nodes() * layer.inputs];
-                if let Some(at) = &tensors.root {
-                    times_outward(&d, weights, at, layer, &mut below, false);
-                }
+            if let (true, Some(at)) = (index > 0, &tensors.root) {
+                below = zeros();
+                times_outward(&d, weights, at, layer, &mut below, false);
             }
             let e = self.back(layer, d);
             input.transposed_times(&e, layer, &mut gradient[tensors.weight.clone()]);
             if index > 0 {
+                if tensors.root.is_none() {
+                    below = zeros();
+                }
                 times_outward(&e, weights, &tensors.weight, layer, &mut below, tensors.root.is_some());
                 if let Some(dropout) = dropout {
                     dropout.of_layer(index).apply(&mut below);
