@@ -381,90 +381,6 @@ impl LayerSpec {
 /// Heads of attention, and steps of tag: each is a step of its own in a schedule.
 pub(crate) const MOST_STEPS: usize = 4096;
 
-/// The fields of a layer that some operations alone use, with those.
-const FIELDS_OF: [(&str, &[Op]); 16] = [
-    ("K", &[Op::Sgc, Op::Appnp, Op::Tag]),
-    ("alpha", &[Op::Appnp]),
-    ("heads", &[Op::Gat, Op::Gatv2]),
-    ("concat", &[Op::Gat, Op::Gatv2]),
-    ("negative_slope", &[Op::Gat, Op::Gatv2]),
-    ("share_weights", &[Op::Gatv2]),
-    ("self_loop_weight", &[Op::Gcn, Op::Sgc, Op::Appnp]),
-    ("aggr", &[Op::Sage, Op::Graphconv]),
-    ("root_weight", &[Op::Sage, Op::Graphconv]),
-    ("project", &[Op::Sage]),
-    ("l2_normalize", &[Op::Sage]),
-    ("eps", &[Op::Gin]),
-    ("train_eps", &[Op::Gin]),
-    ("hidden", &[Op::Gin]),
-    ("mlp_norm", &[Op::Gin]),
-    ("mode", &[Op::Jk]),
-];
-/// Those that every operation understands, or that say what is known anyway.
-const FIELDS: [&str; 13] = [
-    "op",
-    "prefix",
-    "in_channels",
-    "out_channels",
-    "add_self_loops",
-    "normalize",
-    "bias",
-    "norm",
-    "activation",
-    "skip",
-    "in",
-    "out",
-    "name",
-];
-
-/// A layer from its object: refused with an option that its operation does not have, unless it has that option's default; and the fields
-/// that are unknown.
-fn read_layer(k: usize, fields: serde_json::Map<String, serde_json::Value>) -> Result<(LayerSpec, Vec<String>), Error> {
-    let layer = serde_json::from_value::<LayerSpec>(serde_json::Value::Object(fields.clone()))
-        .map_err(|error| not_understood(&format!("layer {k}: {error}")))?;
-    let op = layer.op;
-    let refuse = |option: &'static str, expected: &str| Error::InvalidOption {
-        layer: k,
-        op: op.name().into(),
-        option,
-        value: fields[option].to_string(),
-        expected: expected.into(),
-    };
-    let is_true = |field: &str| fields.get(field).and_then(serde_json::Value::as_bool) == Some(true);
-    if op == Op::Sage && is_true("normalize") {
-        return Err(refuse("normalize", "left out for sage: rows divided by their norm are l2_normalize here"));
-    }
-    if is_true("improved") {
-        return Err(refuse("improved", "left out: a loop of weight 2 is self_loop_weight 2"));
-    }
-    let plain = LayerSpec::new(op, &layer.prefix, layer.in_channels, layer.out_channels);
-    let defaults = serde_json::to_value(plain).unwrap_or_default();
-    for (option, ops) in FIELDS_OF {
-        let Some(given) = fields.get(option).filter(|given| !given.is_null() && !ops.contains(&op)) else { continue };
-        // A sum is what the others make anyway; and one head is that, however many are put together.
-        let harmless = match option {
-            "aggr" => matches!(given.as_str(), Some("sum" | "add")),
-            "concat" => true,
-            _ => Some(given) == defaults.get(option) || given.as_f64().zip(defaults[option].as_f64()).is_some_and(|(a, b)| a == b),
-        };
-        if !harmless {
-            return Err(refuse(option, &format!("left out: {} has no such option", op.name())));
-        }
-    }
-    let known = |field: &String| {
-        crate::layer_file::knows(field)
-            || FIELDS.contains(&field.as_str())
-            || FIELDS_OF.iter().any(|(name, _)| name == field)
-            || field == "improved"
-    };
-    let unknown = fields.keys().filter(|field| !known(field)).map(|field| format!("layer {k} ({}): {field}", op.name())).collect();
-    Ok((layer, unknown))
-}
-
-fn not_understood(error: &str) -> Error {
-    InputError::unsupported("the model file", format!("not understood ({error})"), "a JSON object with `layers`").into()
-}
-
 /// That what a layer of jumping knowledge joins fits together.
 fn check_join(layers: &[LayerSpec], jk: usize) -> Result<(), Error> {
     let refuse = |layer: usize, option: &'static str, value: String, expected: String| {
@@ -529,7 +445,7 @@ impl ModelSpec {
         let file = crate::layer_file::layers(text)?;
         let (mut layers, mut unknown_fields) = (Vec::new(), Vec::new());
         for (k, fields) in file.into_iter().enumerate() {
-            let (layer, unknown) = read_layer(k, fields)?;
+            let (layer, unknown) = crate::layer_file::layer(k, fields)?;
             layers.push(layer);
             unknown_fields.extend(unknown);
         }
