@@ -5,7 +5,7 @@ use certus_numeric::sum::par_blocks;
 use certus_numeric::{Array, Csr};
 use rayon::prelude::*;
 
-use crate::operator::{AddSquares, RowBlocks, add_up, rows_of};
+use crate::operator::{AddSquares, RowBlocks, add_up, cut, rows_of};
 use crate::simd::widest;
 
 /// The data matrix of a problem, borrowed: dense row-major, or sparse by rows. It is never turned from one into the other.
@@ -103,24 +103,38 @@ impl Matrix<'_> {
     /// # Panics
     /// If `y` has not d entries.
     pub fn absolute_times(&self, y: &[f64]) -> Vec<f64> {
-        assert_eq!(y.len(), self.cols(), "a matrix with {} columns times a vector of {}", self.cols(), y.len());
-        let mut product = vec![0.0; self.rows()];
+        let [product] = self.absolute_times_all([y]);
+        product
+    }
+
+    /// The same for several vectors, in one pass; each has the same bits as alone.
+    ///
+    /// # Panics
+    /// If a vector has not d entries.
+    pub fn absolute_times_all<const K: usize>(&self, ys: [&[f64]; K]) -> [Vec<f64>; K] {
+        assert!(ys.iter().all(|y| y.len() == self.cols()), "a matrix with {} columns times vectors of other lengths", self.cols());
+        let mut products = ys.map(|_| vec![0.0; self.rows()]);
         let height = RowBlocks::new(*self).height;
-        let block = |(k, product): (usize, &mut [f64])| match self {
-            Matrix::Dense(a) => product.iter_mut().enumerate().for_each(|(i, sum)| *sum = absolute_dot(a.row(k * height + i), y)),
-            Matrix::Sparse(a) => {
-                for (i, sum) in product.iter_mut().enumerate() {
-                    let (columns, values) = a.row(k * height + i);
-                    *sum = columns.iter().zip(values).fold(0.0, |sum, (&j, v)| sum + v.abs() * y[j as usize]);
+        let block = |(first, mut products): (usize, [&mut [f64]; K])| {
+            for i in 0..height.min(self.rows() - first) {
+                for (product, y) in products.iter_mut().zip(ys) {
+                    product[i] = match self {
+                        Matrix::Dense(a) => absolute_dot(a.row(first + i), y),
+                        Matrix::Sparse(a) => {
+                            let (columns, values) = a.row(first + i);
+                            columns.iter().zip(values).fold(0.0, |sum, (&j, v)| sum + v.abs() * y[j as usize])
+                        }
+                    };
                 }
             }
         };
-        if product.len() <= height {
-            block((0, &mut product))
+        let whole = products.each_mut().map(Vec::as_mut_slice);
+        if self.rows() <= height {
+            block((0, whole));
         } else {
-            product.par_chunks_mut(height).enumerate().for_each(block)
+            cut(whole, self.rows(), height).into_par_iter().for_each(block);
         }
-        product
+        products
     }
 
     /// Refuses a matrix that is not two-dimensional, has no rows or columns, or an entry that is NaN or infinite.

@@ -172,22 +172,27 @@ impl Matrix<'_> {
             }
             (part, results)
         };
-        let mut blocks = Vec::with_capacity(n.div_ceil(height));
-        let mut kept = kept;
-        for first in (0..n).step_by(height) {
-            let (now, later) = split(kept, height.min(n - first));
-            kept = later;
-            blocks.push((first, now));
+        // The pool has its price, which a small product would not earn.
+        if n <= height {
+            return block((0, kept));
         }
-        if let [_] = blocks[..] {
-            return blocks.pop().map(block).unwrap_or_default();
-        }
-        let parts = blocks.into_par_iter().map(block).collect::<Vec<_>>();
+        let parts = cut(kept, n, height).into_par_iter().map(block).collect::<Vec<_>>();
         let (parts, results): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let mut product = vec![0.0; x.len()];
         add_up(parts, &mut product);
         (product, results.into_iter().flatten().collect())
     }
+}
+
+/// The vectors in blocks of so many entries, each with the index of its first.
+pub(crate) fn cut<const K: usize>(mut vectors: [&mut [f64]; K], n: usize, height: usize) -> Vec<(usize, [&mut [f64]; K])> {
+    let mut blocks = Vec::with_capacity(n.div_ceil(height));
+    for first in (0..n).step_by(height) {
+        let (now, later) = split(vectors, height.min(n - first));
+        vectors = later;
+        blocks.push((first, now));
+    }
+    blocks
 }
 
 /// The first `count` entries of each vector, and the rest.

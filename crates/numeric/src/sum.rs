@@ -82,6 +82,9 @@ pub fn max_abs(values: &[f64]) -> f64 {
         // Infinity times zero is NaN too.
         if finite || block.iter().all(|v| !v.is_nan()) { largest } else { f64::NAN }
     };
+    if values.len() <= BLOCK {
+        return of_block(values);
+    }
     let blocks = par_blocks(values.len(), BLOCK, |range| of_block(&values[range]));
     blocks.into_iter().fold(0.0, |a, b| if a > b || a.is_nan() { a } else { b })
 }
@@ -92,6 +95,9 @@ pub fn max_abs(values: &[f64]) -> f64 {
 /// If the lengths differ.
 pub fn par_dot(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "dot product of vectors of different lengths");
+    if a.len() <= BLOCK {
+        return 0.0 + dot(a, b);
+    }
     // Not `sum()`, which is minus zero of nothing.
     par_blocks(a.len(), BLOCK, |range| dot(&a[range.clone()], &b[range])).into_iter().fold(0.0, |sum, block| sum + block)
 }

@@ -1,5 +1,7 @@
 //! What is measured of an answer: curvature, decrement, and how fast the curvature can change nearby.
 
+use std::borrow::Cow;
+
 use certus_contract::Status;
 use certus_linalg::factor::symmetric_eigenvalues;
 use certus_linalg::product::{matvec, weighted_gram};
@@ -204,8 +206,9 @@ impl Facts {
         let (p, point) = (loss.problem, &answer.point);
         let (d, unit) = (p.cols(), loss.log_unit(point));
         // On the directions that the loss does not see, any curvature will do: nothing has a part along them.
-        let mut h = hessian.clone();
+        let mut h = Cow::Borrowed(hessian);
         if let Some(unseen) = unseen {
+            let h = h.to_mut();
             let size = (0..d).map(|j| h[(j, j)].abs()).sum::<f64>() / d as f64;
             for direction in unseen.col_iter() {
                 for j in 0..d {
@@ -215,19 +218,14 @@ impl Facts {
                 }
             }
         }
+        let h = Mat::as_ref(&h);
         if !(0..d).all(|j| h[(j, j)].is_finite()) {
             self.reason = "the Hessian overflows".into();
             return Ok(());
         }
-        let errors = Rounding::new(loss, answer);
-        // A Hessian of an earlier point is exact for the rows that it was formed of: what they have lost since is taken off.
-        let (of_hessian, lag) = match &answer.curvature {
-            Known::Earlier(formed) => (vec![0.0; d], lag(&point.rows.h, |i| errors.of_row_curvature(i), &formed.rows)),
-            _ => (errors.of_hessian(), 0.0),
-        };
-        let positive = Positive::prove(h.as_ref(), &loss.curvature_size(point, hessian), &of_hessian, p.rows());
-        let Some(positive) = positive.and_then(|positive| positive.less(lag)) else {
-            let least = symmetric_eigenvalues(h.as_ref())?.first().copied();
+        let Proof { positive, errors, bounds } = Proof::new(loss, answer, h, certify);
+        let Some(positive) = positive else {
+            let least = symmetric_eigenvalues(h)?.first().copied();
             self.lambda_min = least.and_then(|v| scaled(v, unit));
             self.reason = match least {
                 Some(least) if least < 0.0 => "the Hessian has a negative eigenvalue".into(),
@@ -238,12 +236,12 @@ impl Facts {
         self.positive = true;
         self.lambda_min = scaled(positive.least, unit);
 
-        let mut near = Near::new(loss, answer, &positive, &errors, certify);
+        let mut near = Near::new(loss, answer, &positive, &errors, bounds, certify);
         if !near.rows.exact && p.form() == Form::Plain && near.is_rough() {
             near.refine(loss, answer, &positive, &errors);
         }
         if !near.rows.exact && certify == Certify::Cheap && near.is_rough() && near.is_within(HOPELESS) {
-            near = Near::new(loss, answer, &positive, &errors, Certify::Full);
+            near = Near::new(loss, answer, &positive, &errors, None, Certify::Full);
         }
         let Near { rounding, decrement, lipschitz, .. } = near;
         if let Some(unseen) = unseen {
@@ -285,7 +283,7 @@ impl Facts {
         let energy = 2.0 * decrement / (1.0 + (1.0 - 2.0 * kantorovich).sqrt()) * (1.0 + 1e-12);
         self.energy_radius = scaled(energy, half);
         if certify == Certify::Full {
-            self.generic(p, answer, lipschitz, h.as_ref(), unit);
+            self.generic(p, answer, lipschitz, h, unit);
         }
         let mut radius = energy * positive.largest_inverse.sqrt();
         if let Some(by_convexity) = self.convex_radius {
@@ -314,6 +312,48 @@ impl Facts {
     }
 }
 
+/// Whether the Hessian is positive definite beyond all rounding, and what that took.
+struct Proof<'p, 'a> {
+    positive: Option<Positive>,
+    errors: Rounding<'p, 'a>,
+    /// Bounds of the row norms, where they came with the rest.
+    bounds: Option<RowNorms>,
+}
+
+impl<'p, 'a> Proof<'p, 'a> {
+    /// Of the matrix that was formed. Cost: a pass over A, or two.
+    fn new(loss: &Loss<'p, 'a>, answer: &'p Answer, h: MatRef<'_, f64>, certify: Certify) -> Self {
+        let (p, rows) = (loss.problem, &answer.point.rows);
+        let absolute = answer.x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let sizes = answer.curvature.hessian().map_or_else(Vec::new, |hessian| loss.curvature_size(&answer.point, hessian));
+        // Where all rows have positive curvature, a part of each is a part of their sum: no pass over A is needed to bound it.
+        let all_positive = p.form() == Form::Plain && max_rows(p.rows(), 0.0, |i| if rows.h[i] > 0.0 { 0.0 } else { 1.0 }) == 0.0;
+        if all_positive && let Some(positive) = Positive::prove(h, &sizes, &vec![0.0; sizes.len()], p.rows()) {
+            let (terms, bounds) = if RowNorms::are_computed(p.a(), certify) {
+                (p.a().absolute_times(&absolute), None)
+            } else {
+                let [terms, norms] = p.a().absolute_times_all([&absolute, &positive.deviations()]);
+                (terms, Some(norms))
+            };
+            let mut errors = Rounding::new(loss, answer, terms);
+            errors.of_curvatures = max_rows(p.rows(), 0.0, |i| errors.of_row_curvature(i) / rows.h[i]);
+            let part = match &answer.curvature {
+                Known::Earlier(formed) => Some(errors.of_curvatures + lag(&rows.h, &formed.rows)),
+                _ => Some(errors.of_curvatures + 4.0 * f64::EPSILON).filter(|part| *part <= 1e-3),
+            };
+            if let Some(part) = part {
+                let bounds = bounds.map(|norms| RowNorms::bounds(norms, part));
+                return Proof { positive: positive.within(part), errors, bounds };
+            }
+            let positive = Positive::prove(h, &sizes, &errors.of_hessian(), p.rows());
+            return Proof { positive, errors, bounds: None };
+        }
+        let errors = Rounding::new(loss, answer, p.a().absolute_times(&absolute));
+        let positive = if all_positive { None } else { Positive::prove(h, &sizes, &errors.of_hessian(), p.rows()) };
+        Proof { positive, errors, bounds: None }
+    }
+}
+
 /// What holds near the answer, with one choice of row norms.
 struct Near {
     rows: RowNorms,
@@ -328,9 +368,17 @@ struct Near {
 }
 
 impl Near {
-    fn new(loss: &Loss<'_, '_>, answer: &Answer, positive: &Positive, errors: &Rounding<'_, '_>, certify: Certify) -> Near {
+    /// `bounds` are those of the row norms, where they are known.
+    fn new(
+        loss: &Loss<'_, '_>,
+        answer: &Answer,
+        positive: &Positive,
+        errors: &Rounding<'_, '_>,
+        bounds: Option<RowNorms>,
+        certify: Certify,
+    ) -> Near {
         let p = loss.problem;
-        let rows = RowNorms::new(p.a(), positive, None, certify);
+        let rows = bounds.unwrap_or_else(|| RowNorms::new(p.a(), positive, None, certify));
         let softmax = p.form() == Form::Normalised && p.link() == Link::Exp;
         let centred = |mean: &Vec<f64>| match rows.exact {
             true => RowNorms::new(p.a(), positive, Some(mean), certify),

@@ -49,14 +49,14 @@ impl Formed {
     /// Whether the Hessian of the plain form at this point is at least half of it.
     pub(crate) fn bounds(&self, loss: &Loss<'_, '_>, point: &Point) -> bool {
         let form = loss.problem.form();
-        form == Form::Plain && point.log_unit(form) == self.log_unit && lag(&point.rows.h, |_| 0.0, &self.rows) <= 0.5
+        form == Form::Plain && point.log_unit(form) == self.log_unit && lag(&point.rows.h, &self.rows) <= 0.5
     }
 }
 
-/// The part of `earlier` by which `now` is less in some row at most, at least 0: then `Aᵀ diag(now) A` is at least that much less
-/// `Aᵀ diag(earlier) A`. `errors` are those of `now`; all of `earlier` is positive.
-pub(crate) fn lag(now: &[f64], errors: impl Fn(usize) -> f64 + Sync, earlier: &[f64]) -> f64 {
-    max_rows(now.len(), 0.0, |i| (1.0 - (now[i] - errors(i)) / earlier[i]) + 4.0 * f64::EPSILON)
+/// The part of `earlier` by which `now` is less in some row at most, at least 0: then `Aᵀ diag(now) A` is at most that much less than
+/// `Aᵀ diag(earlier) A`. All of `earlier` is positive.
+pub(crate) fn lag(now: &[f64], earlier: &[f64]) -> f64 {
+    max_rows(now.len(), 0.0, |i| (1.0 - now[i] / earlier[i]) + 4.0 * f64::EPSILON)
 }
 
 fn sample_size(n: usize, d: usize) -> usize {

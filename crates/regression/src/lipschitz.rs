@@ -105,7 +105,8 @@ fn third(p: &Problem<'_>, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64
 
 /// What row i alone says of M_*: its third derivative over its curvature; infinite without one.
 fn ratio(third: f64, point: &Point, rounding: &Rounding<'_, '_>, ell: &[f64], i: usize) -> f64 {
-    let theta = point.rows.h[i] - rounding.of_row_curvature(i);
+    let h = point.rows.h[i];
+    let theta = if rounding.of_curvatures <= 1e-3 { (1.0 - rounding.of_curvatures) * h } else { h - rounding.of_row_curvature(i) };
     match (third > 0.0, theta > 0.0) {
         (false, _) => 0.0,
         (true, true) => third * ell[i] / theta,

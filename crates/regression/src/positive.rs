@@ -4,8 +4,8 @@ use certus_linalg::factor::{Cholesky, Triangle, solve_triangular, solve_triangul
 use certus_linalg::product::matmul;
 use certus_linalg::solve::lanczos_extremes;
 use certus_linalg::{Mat, MatRef, Matrix};
+use certus_numeric::Seed;
 use certus_numeric::sum::{max_abs, norm2, par_blocks};
-use certus_numeric::{Csr, Seed};
 
 use crate::rows::each_row;
 use crate::solver::Certify;
@@ -87,15 +87,20 @@ impl Positive {
         Some(positive)
     }
 
-    /// The bounds for a matrix that is less by at most this part; `None` where it may not be positive.
-    pub(crate) fn less(mut self, part: f64) -> Option<Positive> {
+    /// The bounds for a matrix that differs by at most this part; `None` where it may not be positive.
+    pub(crate) fn within(mut self, part: f64) -> Option<Positive> {
         if !(0.0..1.0).contains(&part) {
             return None;
         }
         self.scales.iter_mut().for_each(|s| *s *= (1.0 - part).sqrt());
-        self.excess += part / (1.0 - part);
+        self.excess = ((1.0 + part) * self.excess + 2.0 * part) / (1.0 - part);
         self.largest_inverse /= 1.0 - part;
         Some(self)
+    }
+
+    /// The square root of each entry of the diagonal of H⁻¹, rounded up.
+    pub(crate) fn deviations(&self) -> Vec<f64> {
+        (0..self.scales.len()).map(|j| self.deviation(j) * (1.0 + 1e-9)).collect()
     }
 
     /// The y with `|y|² >= gᵀ H⁻¹ g`, nearly equal.
@@ -206,9 +211,16 @@ pub(crate) struct RowNorms {
     pub(crate) exact: bool,
 }
 
-/// Pairs of entries that share a row.
-fn pairs(a: &Csr) -> usize {
-    a.indptr().windows(2).map(|row| (row[1] - row[0]).pow(2)).sum()
+/// Whether the row norms are computed by solving with the factor.
+fn by_factor(a: Matrix<'_>, certify: Certify) -> bool {
+    a.rows().saturating_mul(a.cols() * a.cols()) <= EXACT_NORMS[usize::from(certify == Certify::Full)]
+}
+
+/// Whether they are computed from the inverse, by the pairs of entries that share a row.
+fn by_inverse(a: Matrix<'_>, certify: Certify) -> bool {
+    let Matrix::Sparse(a) = a else { return false };
+    let pairs = a.indptr().windows(2).map(|row| (row[1] - row[0]).pow(2)).sum::<usize>();
+    pairs <= EXACT_NORMS[usize::from(certify == Certify::Full)] / 64
 }
 
 /// Work up to which these norms are computed, not bounded: with cheap and with full certification.
@@ -217,23 +229,26 @@ const EXACT_NORMS: [usize; 2] = [1 << 25, 1 << 33];
 const NORM_ROWS: usize = 256;
 
 impl RowNorms {
+    /// Whether the work is small for the certificate that is asked for.
+    pub(crate) fn are_computed(a: Matrix<'_>, certify: Certify) -> bool {
+        by_factor(a, certify) || by_inverse(a, certify)
+    }
+
     /// Computed where the work is small for the certificate that is asked for, or else bounded.
     pub(crate) fn new(a: Matrix<'_>, positive: &Positive, centre: Option<&[f64]>, certify: Certify) -> RowNorms {
-        let d = a.cols();
-        let limit = EXACT_NORMS[usize::from(certify == Certify::Full)];
         let up = 1.0 + 1e-9;
         let norms = match a {
-            _ if a.rows().saturating_mul(d * d) <= limit => {
+            _ if by_factor(a, certify) => {
                 let blocks = par_blocks(a.rows(), NORM_ROWS, |rows| positive.inverse_norms(a, rows, centre));
                 blocks.concat().into_iter().map(|norm| norm * up).collect()
             }
-            Matrix::Sparse(a) if pairs(a) <= limit / 64 => {
+            Matrix::Sparse(a) if by_inverse(Matrix::Sparse(a), certify) => {
                 let inverse = positive.scaled_inverse();
                 let centre = centre.map(|c| (positive.solve(c), norm2(&positive.half_solve(c)).powi(2)));
                 each_row(a.rows(), |i| up * positive.inverse_norm_of(inverse.as_ref(), a.row(i), centre.as_ref()))
             }
             _ => {
-                let whole = RowNorms::bounded(a, positive);
+                let whole = RowNorms::bounds(a.absolute_times(&positive.deviations()), 0.0);
                 return match centre {
                     Some(centre) => whole.less(positive, centre),
                     None => whole,
@@ -243,10 +258,14 @@ impl RowNorms {
         RowNorms { norms, exact: true }
     }
 
-    /// By the triangle inequality over the entries of a row. Cost: one pass.
-    pub(crate) fn bounded(a: Matrix<'_>, positive: &Positive) -> RowNorms {
-        let deviations = (0..a.cols()).map(|j| positive.deviation(j) * (1.0 + 1e-9)).collect::<Vec<_>>();
-        RowNorms { norms: a.absolute_times(&deviations), exact: false }
+    /// From `|A|` times the [deviations](Positive::deviations), by the triangle inequality over the entries of a row; for a matrix that
+    /// [differs](Positive::within) from that of the deviations by at most this part.
+    pub(crate) fn bounds(mut norms: Vec<f64>, part: f64) -> RowNorms {
+        if part > 0.0 {
+            let up = (1.0 + f64::EPSILON) / (1.0 - part).sqrt();
+            norms.iter_mut().for_each(|norm| *norm *= up);
+        }
+        RowNorms { norms, exact: false }
     }
 
     /// Bounds of the rows less a centre, by the triangle inequality.

@@ -26,6 +26,8 @@ pub(crate) struct Rounding<'p, 'a> {
     of_term: f64,
     /// The relative error of what contains a sum over the rows.
     pub(crate) of_sums: f64,
+    /// What the errors of the curvatures of the rows are of them, at most; infinite where that is not known.
+    pub(crate) of_curvatures: f64,
     /// Sum of all sizes, and that over |S|.
     sum: f64,
     kappa: f64,
@@ -34,7 +36,8 @@ pub(crate) struct Rounding<'p, 'a> {
 }
 
 impl<'p, 'a> Rounding<'p, 'a> {
-    pub(crate) fn new(loss: &Loss<'p, 'a>, answer: &'p Answer) -> Self {
+    /// `terms` is `|A| |x|`.
+    pub(crate) fn new(loss: &Loss<'p, 'a>, answer: &'p Answer, mut terms: Vec<f64>) -> Self {
         let (p, point) = (loss.problem, &answer.point);
         let n = p.rows();
         let longest = match p.a() {
@@ -42,14 +45,26 @@ impl<'p, 'a> Rounding<'p, 'a> {
             Matrix::Sparse(a) => max_rows(n, 0.0, |i| (a.indptr()[i + 1] - a.indptr()[i]) as f64) as usize,
         };
         let of_term = gamma(longest + 2);
-        let absolute = answer.x.iter().map(|x| x.abs()).collect::<Vec<_>>();
-        let mut terms = p.a().absolute_times(&absolute);
         if p.has_offset() {
             (0..n).for_each(|i| terms[i] += p.offset(i).abs());
         }
         let target_scale = (-point.m).exp();
-        let mut rounding =
-            Rounding { loss: *loss, point, x: &answer.x, target_scale, terms, of_term, of_sums: 0.0, sum: 0.0, kappa: 0.0, shared: 0.0 };
+        let mut rounding = Rounding {
+            loss: *loss,
+            point,
+            x: &answer.x,
+            target_scale,
+            terms,
+            of_term,
+            of_sums: 0.0,
+            of_curvatures: f64::INFINITY,
+            sum: 0.0,
+            kappa: 0.0,
+            shared: 0.0,
+        };
+        if p.form() == Form::Plain {
+            return rounding;
+        }
         rounding.of_sums = 8.0 * max_rows(n, 0.0, |i| rounding.relative(i)) + 4.0 * gamma(chain(n));
         rounding.sum = sum_rows(n, |i| rounding.size(i));
         rounding.kappa = rounding.sum / point.sum.abs();

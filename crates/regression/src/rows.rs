@@ -19,17 +19,26 @@ pub(crate) fn each_row(n: usize, f: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
 
 /// The sum of f over all rows: at most [`chain`] additions one after the other.
 pub(crate) fn sum_rows(n: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
+    if n <= BLOCK {
+        return (0..n).map(f).sum();
+    }
     par_blocks(n, BLOCK, |rows| rows.map(&f).sum::<f64>()).into_iter().sum()
 }
 
 /// The largest f of any row, at least `least`; NaN counts as infinite.
 pub(crate) fn max_rows(n: usize, least: f64, f: impl Fn(usize) -> f64 + Sync) -> f64 {
+    if n <= BLOCK {
+        return (0..n).map(f).fold(least, larger);
+    }
     par_blocks(n, BLOCK, |rows| rows.map(&f).fold(least, larger)).into_iter().fold(least, larger)
 }
 
 /// The sum of the first, and the largest of the second, at least 0, that f gives of any row.
 pub(crate) fn sum_and_max(n: usize, f: impl Fn(usize) -> (f64, f64) + Sync) -> (f64, f64) {
     let both = |(sum, largest): (f64, f64), (term, value): (f64, f64)| (sum + term, larger(largest, value));
+    if n <= BLOCK {
+        return (0..n).map(f).fold((0.0, 0.0), both);
+    }
     par_blocks(n, BLOCK, |rows| rows.map(&f).fold((0.0, 0.0), both)).into_iter().fold((0.0, 0.0), both)
 }
 

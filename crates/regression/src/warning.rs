@@ -4,6 +4,7 @@ use certus_linalg::{Mat, Matrix};
 
 use crate::answer::Answer;
 use crate::facts::Facts;
+use crate::powers::powers;
 use crate::problem::{Form, Link, Problem};
 use crate::rows::sum_rows;
 
@@ -14,9 +15,11 @@ const NEAR_ZERO: f64 = 1e6;
 pub(crate) fn warnings(p: &Problem<'_>, answer: &Answer, facts: &Facts, unseen: Option<&Mat<f64>>, overflow: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut warn = |name: &str, text: String| found.push(format!("{name}: {text}"));
-    let sum = p.b().iter().sum::<f64>();
-    if p.form() != Form::Plain && (sum - 1.0).abs() > 1e-9 {
-        warn("TargetSumNotOne", format!("the targets add up to {sum}, so that the residual cannot vanish"));
+    if p.form() != Form::Plain {
+        let sum = p.b().iter().sum::<f64>();
+        if (sum - 1.0).abs() > 1e-9 {
+            warn("TargetSumNotOne", format!("the targets add up to {sum}, so that the residual cannot vanish"));
+        }
     }
     if overflow {
         warn("OverflowAtStart", "the given start is far above the targets; a start from the targets was taken instead".into());
@@ -51,7 +54,12 @@ pub(crate) fn warnings(p: &Problem<'_>, answer: &Answer, facts: &Facts, unseen: 
     if p.form() == Form::Normalised && answer.point.kappa > NEAR_ZERO {
         warn("NearZeroNormaliser", format!("the terms of the sum of u cancel {:.1e} times", answer.point.kappa));
     }
+    // Without an offset a row of zeros has the u of zero: only such rows of A are looked at.
+    let of_zero = powers(p.link(), &[0.0], answer.point.m).0[0];
     let zero_rows = sum_rows(p.rows(), |i| {
+        if !p.has_offset() && answer.point.u[i] != of_zero {
+            return 0.0;
+        }
         let values = match p.a() {
             Matrix::Dense(a) => a.row(i),
             Matrix::Sparse(a) => a.row(i).1,
