@@ -295,6 +295,12 @@ impl Kernel for Times<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let d = self.x.len();
+        match d {
+            1 => return times_narrow::<1>(self.rows, self.x, self.y),
+            2 => return times_narrow::<2>(self.rows, self.x, self.y),
+            3 => return times_narrow::<3>(self.rows, self.x, self.y),
+            _ => {}
+        }
         let (fours, ones) = (self.rows.chunks_exact(4 * d), self.y.len() / 4 * 4);
         let rest = fours.remainder();
         for (four, y) in fours.zip(self.y.chunks_exact_mut(4)) {
@@ -304,6 +310,31 @@ impl Kernel for Times<'_> {
             [*y] = dots(simd, [row], self.x);
         }
     }
+}
+
+/// As [`Times`] for fewer columns than a register has lanes, with the same bits.
+#[inline(always)]
+fn times_narrow<const D: usize>(rows: &[f64], x: &[f64], y: &mut [f64]) {
+    let x: [f64; D] = std::array::from_fn(|j| x[j]);
+    for (row, y) in rows.as_chunks::<D>().0.iter().zip(y) {
+        *y = row.iter().zip(&x).fold(0.0, |sum, (a, x)| sum + a * x);
+    }
+}
+
+/// As [`AddRows`] for a few columns, the sums in registers, with the same bits.
+#[inline(always)]
+fn add_rows_narrow<const D: usize>(rows: &[f64], factors: &[f64], sum: &mut [f64]) {
+    let mut sums: [f64; D] = std::array::from_fn(|j| sum[j]);
+    let (rows, ones) = (rows.as_chunks::<D>().0, factors.len() / 4 * 4);
+    for (rows, f) in rows.as_chunks::<4>().0.iter().zip(factors.as_chunks::<4>().0) {
+        for (j, sum) in sums.iter_mut().enumerate() {
+            *sum += (f[0] * rows[0][j] + f[1] * rows[1][j]) + (f[2] * rows[2][j] + f[3] * rows[3][j]);
+        }
+    }
+    for (row, factor) in rows[ones..].iter().zip(&factors[ones..]) {
+        sums.iter_mut().zip(row).for_each(|(sum, a)| *sum += factor * a);
+    }
+    sum.copy_from_slice(&sums);
 }
 
 /// `sum += Aᵀ factors` for some rows of a dense matrix, four at a time.
@@ -319,6 +350,12 @@ impl Kernel for AddRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let d = self.sum.len();
+        match d {
+            1 => return add_rows_narrow::<1>(self.rows, self.factors, self.sum),
+            2 => return add_rows_narrow::<2>(self.rows, self.factors, self.sum),
+            3 => return add_rows_narrow::<3>(self.rows, self.factors, self.sum),
+            _ => {}
+        }
         let (fours, ones) = (self.rows.chunks_exact(4 * d), self.factors.len() / 4 * 4);
         let rest = fours.remainder();
         for (four, factors) in fours.zip(self.factors.chunks_exact(4)) {

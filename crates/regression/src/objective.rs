@@ -112,26 +112,27 @@ impl<'p, 'a> Loss<'p, 'a> {
         }
         let block = |first: usize, now: &mut [f64], [z, u, v, g, h]: [&mut [f64]; 5]| {
             let mut found = PlainRows { top: f64::NEG_INFINITY, largest: 0.0, squares: 0.0, of_rows: 0.0, size: 0.0 };
-            for (k, z) in now.iter_mut().enumerate() {
-                *z += p.offset(first + k);
-                found.largest = found.largest.max(z.abs());
-                found.top = found.top.max(*z);
+            if p.has_offset() {
+                now.iter_mut().enumerate().for_each(|(k, z)| *z += p.offset(first + k));
             }
+            (found.top, found.largest) = now.iter().fold((found.top, 0.0f64), |(top, largest), z| (top.max(*z), largest.max(z.abs())));
             if has_row_reg {
                 z.copy_from_slice(now);
             }
             powers_into(link, now, 0.0, u, v);
             let v = if link == Link::Exp { &*u } else { &*v };
-            for k in 0..now.len() {
+            let rows = now.iter_mut().zip(g).zip(h).zip(u.iter().zip(v).zip(&b[first..]));
+            for (k, (((now, g), h), ((u, v), b))) in rows.enumerate() {
                 let i = first + k;
-                let (mut row, r) = plain_row(p.weight(i), u[k], v[k], b[i]);
-                found.squares += p.weight(i) * r * r;
+                let omega = p.weight(i);
+                let (mut row, r) = plain_row(omega, *u, *v, *b);
+                found.squares += omega * r * r;
                 if has_row_reg {
                     let (w, shift) = (p.row_reg_squared(i), z[k] - p.centre(i));
                     row = row.pulled(w * shift, w);
                     found.of_rows += w * shift * shift;
                 }
-                (now[k], g[k], h[k]) = (row.g, row.g, row.h);
+                (*now, *g, *h) = (row.g, row.g, row.h);
                 found.size += row.size;
             }
             found

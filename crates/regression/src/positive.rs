@@ -24,6 +24,8 @@ pub(crate) struct Positive {
     pub(crate) largest_inverse: f64,
 }
 
+/// Columns so few that one row at a time is the faster way.
+const FEW: usize = 8;
 /// Columns up to which the least eigenvalue comes from all of them.
 const ALL_EIGENVALUES: usize = 128;
 /// Beyond, the relative error at which Lanczos' method stops, and its steps at most.
@@ -54,11 +56,11 @@ impl Positive {
                 if i == j { entry - by(j) } else { entry }
             })
         };
-        let factor = Cholesky::new("the shifted Hessian", shifted(&|_| shift).as_ref()).ok()?;
+        let factor = Cholesky::in_place("the shifted Hessian", shifted(&|_| shift)).ok()?;
         // Another shifted factorisation proves that the least eigenvalue is nearly as large as it seems.
         let proven = |least: f64, nearly: f64| {
             let less = |j: usize| shift + nearly * least * inverse_scales[j] * inverse_scales[j];
-            Cholesky::new("the Hessian less its least eigenvalue", shifted(&less).as_ref()).is_ok().then_some(nearly * least)
+            Cholesky::in_place("the Hessian less its least eigenvalue", shifted(&less)).is_ok().then_some(nearly * least)
         };
         let mut positive = Positive { scales, factor, inverse_lower: Mat::zeros(0, 0), excess: 0.0, least: 0.0, largest_inverse: 0.0 };
         let (inverse_lower, iterated) = if d <= ALL_EIGENVALUES {
@@ -162,9 +164,26 @@ impl Positive {
         ((square - 2.0 * product + of_centre).max(0.0) + rounding).sqrt()
     }
 
+    /// As [`Positive::inverse_norms`], of one row with at most [`FEW`] entries.
+    fn inverse_norm_of_few(&self, row: &[f64], centre: Option<&[f64]>) -> f64 {
+        let lower = self.factor.lower();
+        let (mut y, mut square) = ([0.0; FEW], 0.0);
+        for (j, (v, scale)) in row.iter().zip(&self.scales).enumerate() {
+            let entry = (v - centre.map_or(0.0, |c| c[j])) / scale;
+            y[j] = (0..j).fold(entry, |entry, k| entry - lower[(j, k)] * y[k]) / lower[(j, j)];
+            square += y[j] * y[j];
+        }
+        square.sqrt()
+    }
+
     /// The norms of some rows, less a centre, in the norm of H⁻¹: those of `L⁻¹ D⁻¹ (a - c)`.
     fn inverse_norms(&self, a: Matrix<'_>, rows: std::ops::Range<usize>, centre: Option<&[f64]>) -> Vec<f64> {
         let (d, first) = (self.scales.len(), rows.start);
+        if let Matrix::Dense(a) = a
+            && d <= FEW
+        {
+            return rows.map(|i| self.inverse_norm_of_few(a.row(i), centre)).collect();
+        }
         let mut block = Mat::from_fn(d, rows.len(), |j, k| match a {
             Matrix::Dense(a) => a.row(first + k)[j],
             Matrix::Sparse(_) => 0.0,
@@ -191,8 +210,16 @@ impl Positive {
 
     /// The least eigenvalue of H, from the largest of its inverse, which scaling does not spoil.
     fn least_of_all(&self) -> Option<f64> {
-        let (d, scaled) = (self.scales.len(), self.scaled_inverse());
-        let inverse = Mat::from_fn(d, d, |i, j| scaled[(i, j)] / (self.scales[i] * self.scales[j]));
+        let d = self.scales.len();
+        let mut inverse = if d <= FEW {
+            let lower = &self.inverse_lower;
+            Mat::from_fn(d, d, |i, j| (i.max(j)..d).fold(0.0, |sum, k| sum + lower[(k, i)] * lower[(k, j)]))
+        } else {
+            self.scaled_inverse()
+        };
+        for j in 0..d {
+            (0..d).for_each(|i| inverse[(i, j)] /= self.scales[i] * self.scales[j]);
+        }
         symmetric_eigenvalues(inverse.as_ref()).ok()?.last().map(|largest| 1.0 / largest)
     }
 

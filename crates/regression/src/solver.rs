@@ -366,7 +366,7 @@ impl Solver {
         };
         let mut model = Dense::new(loss.column_norms.to_vec(), hessian);
         let mut found = minimiser.minimise_with(loss, &mut model, x.clone(), observer)?;
-        let hessian = model.hessian();
+        let hessian = model.into_hessian();
         let sampling = sampler.and_then(|sampler| sampler.error(loss));
         let (choice, curvature) = match sampling {
             Some(_) => (Hessian::Sampled, Known::Nothing),

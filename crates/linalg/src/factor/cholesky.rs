@@ -23,9 +23,19 @@ impl Cholesky {
     /// # Panics
     /// If `a` is not square.
     pub fn new(name: &str, a: MatRef<'_, f64>) -> Result<Self, Error> {
-        assert_eq!(a.nrows(), a.ncols(), "a Cholesky factorisation needs a square matrix");
-        let d = a.nrows();
-        let mut lower = Mat::from_fn(d, d, |i, j| if i >= j { a[(i, j)] } else { 0.0 });
+        Cholesky::in_place(name, Mat::from_fn(a.nrows(), a.ncols(), |i, j| if i >= j { a[(i, j)] } else { 0.0 }))
+    }
+
+    /// As [`Cholesky::new`] in the memory of the matrix, whose upper triangle must be zero.
+    ///
+    /// # Errors
+    /// As [`Cholesky::new`].
+    ///
+    /// # Panics
+    /// If the matrix is not square.
+    pub fn in_place(name: &str, mut lower: Mat<f64>) -> Result<Self, Error> {
+        assert_eq!(lower.nrows(), lower.ncols(), "a Cholesky factorisation needs a square matrix");
+        let d = lower.nrows();
         super::require_finite("Cholesky factorisation", lower.as_ref())?;
         if d <= SMALL {
             return match factor_by_columns(&mut lower) {

@@ -92,7 +92,7 @@ const JACOBI: usize = 8;
 fn by_jacobi(mut a: Mat<f64>, vectors: Option<&mut Mat<f64>>) -> Vec<f64> {
     const SWEEPS: usize = 30;
     let d = a.nrows();
-    let mut v = Mat::<f64>::identity(d, d);
+    let mut v = vectors.is_some().then(|| Mat::<f64>::identity(d, d));
     for _ in 0..SWEEPS {
         let mut rotated = false;
         for q in 1..d {
@@ -113,8 +113,10 @@ fn by_jacobi(mut a: Mat<f64>, vectors: Option<&mut Mat<f64>>) -> Vec<f64> {
                 for k in 0..d {
                     let (pk, qk) = (a[(p, k)], a[(q, k)]);
                     (a[(p, k)], a[(q, k)]) = (c * pk - s * qk, s * pk + c * qk);
-                    let (kp, kq) = (v[(k, p)], v[(k, q)]);
-                    (v[(k, p)], v[(k, q)]) = (c * kp - s * kq, s * kp + c * kq);
+                    if let Some(v) = &mut v {
+                        let (kp, kq) = (v[(k, p)], v[(k, q)]);
+                        (v[(k, p)], v[(k, q)]) = (c * kp - s * kq, s * kp + c * kq);
+                    }
                 }
                 (a[(p, q)], a[(q, p)]) = (0.0, 0.0);
             }
@@ -125,7 +127,7 @@ fn by_jacobi(mut a: Mat<f64>, vectors: Option<&mut Mat<f64>>) -> Vec<f64> {
     }
     let mut order = (0..d).collect::<Vec<_>>();
     order.sort_by(|i, j| a[(*i, *i)].total_cmp(&a[(*j, *j)]));
-    if let Some(vectors) = vectors {
+    if let (Some(vectors), Some(v)) = (vectors, v) {
         for (j, &from) in order.iter().enumerate() {
             vectors.col_mut(j).copy_from(v.col(from));
         }

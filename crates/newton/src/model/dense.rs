@@ -28,8 +28,14 @@ impl<F> Dense<F> {
     }
 
     /// The curvature at the last point, as it was given.
-    pub fn hessian(&self) -> Mat<f64> {
-        Mat::from_fn(self.scaled.nrows(), self.scaled.ncols(), |i, j| self.scaled[(i, j)] * self.scales[i] * self.scales[j])
+    pub fn into_hessian(self) -> Mat<f64> {
+        let Dense { mut scaled, scales, .. } = self;
+        for j in 0..scaled.ncols() {
+            for i in 0..scaled.nrows() {
+                scaled[(i, j)] *= scales[i] * scales[j];
+            }
+        }
+        scaled
     }
 
     fn eigen(&mut self) -> Result<&SymmetricEigen, Error> {
