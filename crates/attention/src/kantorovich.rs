@@ -45,7 +45,7 @@ pub struct Kantorovich {
 }
 
 /// What the test needs of a problem, in the new coordinates of X.
-pub(crate) trait Local {
+pub(crate) trait Local: Sync {
     /// The product of the Hessian in X with v.
     fn hessian_times(&self, v: &[f64]) -> Vec<f64>;
     /// The product of the logit metric with v.
@@ -66,7 +66,7 @@ pub(crate) trait Local {
 const ESTIMATE: f64 = 0.2;
 const ESTIMATE_STEPS: usize = 64;
 /// The residual of a Newton step that is estimated, relative to the gradient.
-const SOLVED: f64 = 3e-3;
+const SOLVED: f64 = 3e-2;
 /// The same of a step that only measures.
 const MEASURED: f64 = 0.1;
 /// The parts of an estimate of mu that a proof is tried for.
@@ -139,7 +139,18 @@ impl Kantorovich {
                 extremes.largest + extremes.largest_error
             }
         };
-        let extremes = lanczos_smallest(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0))?;
+        let solve = |g: &[f64], tolerance: f64| {
+            let options = PcgOptions { tolerance, max_iterations: 10 * ESTIMATE_STEPS };
+            pcg(&hessian, g, |r, z| z.copy_from_slice(r), &options, ignore_events)
+        };
+        let steps = || {
+            let solved = solve(gradient, SOLVED);
+            let next = solve_after(local, &solved.x, &|g| solve(g, MEASURED));
+            (solved, next)
+        };
+        // Small products leave threads idle: the curvature and the steps are had side by side.
+        let (extremes, (solved, next)) = rayon::join(|| lanczos_smallest(&hessian, ESTIMATE, ESTIMATE_STEPS, Seed(0)), steps);
+        let extremes = extremes?;
         // With another metric the quotient of two eigenvalues is no estimate from above.
         let above = (extremes.smallest + rounding(d) * extremes.largest.abs() + local.rounding().1) / top;
         found.curvature = local.metric_is().map(|_| above);
@@ -148,11 +159,6 @@ impl Kantorovich {
         if mu.is_nan() || mu <= 0.0 {
             return Ok(found);
         }
-        let solve = |g: &[f64], tolerance: f64| {
-            let options = PcgOptions { tolerance, max_iterations: 10 * ESTIMATE_STEPS };
-            pcg(&hessian, g, |r, z| z.copy_from_slice(r), &options, ignore_events)
-        };
-        let solved = solve(gradient, SOLVED);
         let step = solved.x.iter().map(|s| -s).collect::<Vec<_>>();
         // |r| in the inverse of H, which is at least mu times the metric and its own least eigenvalue.
         let residual = solved.residuals.last().copied().unwrap_or(0.0) + local.rounding().0 + f64::EPSILON * norm2(gradient);
@@ -160,7 +166,6 @@ impl Kantorovich {
         let of_slope = residual * norm2(&step);
         let length = |v: &[f64]| dot(v, &local.metric_times(v)).max(0.0).sqrt();
         found.weigh(local, gradient, &step, length(&step), mu, of_residual, of_slope);
-        let next = solve_after(local, &solved.x, &|g| solve(g, MEASURED));
         found.measure(gradient, &step, &next, length, of_residual / mu.sqrt(), of_slope);
         Ok(found)
     }
