@@ -162,7 +162,7 @@ fn wide_gram(a: MatRef<'_, f64>) -> Mat<f64> {
 }
 
 /// `Aᵀ diag(w) A` for weights of any sign, all of it, exactly symmetric. Cost: n d² flops (dense), the sum of squared row counts
-/// (sparse); memory: at most sixteen partial results, together 2^22 numbers or two.
+/// (sparse); memory: at most sixteen partial results (of sparse ones half), together 2^22 numbers or two.
 ///
 /// # Panics
 /// If there are not n weights.
@@ -176,30 +176,40 @@ pub fn weighted_gram(a: Matrix<'_>, weights: &[f64]) -> Mat<f64> {
     // Partial results are worth their addition, and fit together.
     let parts = (work / (4 * d * d).max(1 << 14)).clamp(1, SUM_BLOCKS).min(((1 << 22) / (d * d).max(1)).max(2));
     let height = a.rows().div_ceil(parts);
-    let parts = sum::par_blocks(a.rows(), height, |rows| {
-        let mut part = vec![0.0; d * d];
-        match a {
-            Matrix::Dense(a) => widest(DenseGram { a, rows, weights, part: &mut part }),
-            Matrix::Sparse(a) => rows.for_each(|i| add_outer(&mut part, weights[i], a.row(i), d)),
+    let parts = sum::par_blocks(a.rows(), height, |rows| match a {
+        Matrix::Dense(a) => {
+            let mut part = vec![0.0; d * d];
+            widest(DenseGram { a, rows, weights, part: &mut part });
+            part
         }
-        part
+        Matrix::Sparse(a) => {
+            let mut part = vec![0.0; packed(d)];
+            rows.for_each(|i| add_outer(&mut part, weights[i], a.row(i)));
+            part
+        }
     });
     let mut total = parts.into_iter().reduce(|mut total, part| {
         total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
         total
     });
     let lower = total.get_or_insert_with(|| vec![0.0; d * d]);
-    Mat::from_fn(d, d, |i, j| if i >= j { lower[i * d + j] } else { lower[j * d + i] })
+    let row = |i: usize| if matches!(a, Matrix::Dense(_)) { i * d } else { packed(i) };
+    Mat::from_fn(d, d, |i, j| if i >= j { lower[row(i) + j] } else { lower[row(j) + i] })
 }
 
-/// The lower triangle of `part` (row-major) += w times the outer product of a sparse row with itself.
+/// Where row i of a lower triangle begins whose rows are stored one after the other.
+fn packed(i: usize) -> usize {
+    i * (i + 1) / 2
+}
+
+/// A packed lower triangle += w times the outer product of a sparse row with itself.
 #[inline]
-fn add_outer(part: &mut [f64], w: f64, (columns, values): (&[u32], &[f64]), d: usize) {
+fn add_outer(part: &mut [f64], w: f64, (columns, values): (&[u32], &[f64])) {
     if w == 0.0 {
         return;
     }
     for (k, (&i, v)) in columns.iter().zip(values).enumerate() {
-        let (row, factor) = (&mut part[i as usize * d..(i as usize + 1) * d], w * v);
+        let (row, factor) = (&mut part[packed(i as usize)..packed(i as usize + 1)], w * v);
         for (&j, v) in columns[..=k].iter().zip(values) {
             row[j as usize] += factor * v;
         }
