@@ -302,6 +302,8 @@ proptest! {
             let problem = layer.problem();
             let evaluation = problem.linearise(&at).unwrap();
             let product = flat(&evaluation.hessian_times(&direction, Curvature::Exact).unwrap());
+            // A product alone has the same bits.
+            prop_assert_eq!(&flat(&problem.hessian_product(&at, &direction, Curvature::Exact).unwrap()), &product);
             let hessian = evaluation.hessian(Curvature::Exact).unwrap().into_vec();
             all.push([vec![evaluation.loss], flat(&evaluation.gradient), product, hessian, evaluation.row_beta().unwrap()]);
         }

@@ -78,7 +78,7 @@ fn first_and_second(
         let kept = kept?;
         share(context, (n, d, threads), true, 4.0, timing.wall.median, peak, shares, experiment);
         let product = |kept: &Evaluation<'_, '_>| kept.hessian_times(&direction, Curvature::Exact);
-        let work = || protocol.time("Certus", threads, || problem.linearise(at).and_then(|kept| product(&kept)));
+        let work = || protocol.time("Certus", threads, || problem.hessian_product(at, &direction, Curvature::Exact));
         let (found, ours) = context.on_threads(threads, work)?;
         kernel("product with the Hessian", ours, &found?).run(context, PRODUCT, experiment)?;
         let (found, ours) = context.on_threads(threads, || protocol.time("Certus", threads, || product(&kept)))?;

@@ -44,6 +44,26 @@ impl<'a> Problem<'a> {
         self.evaluation(at, true)
     }
 
+    /// The product of the Hessian (or the Gauss-Newton matrix) at X and Y with one direction, without loss and gradient. For more at the same
+    /// point, [`Problem::linearise`] there. Cost: about two gradients.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `NonFinite`; `InvalidParameter` where the loss or the product is not finite.
+    pub fn hessian_product(&self, at: &Params, direction: &Params, curvature: Curvature) -> Result<Params, Error> {
+        self.require(at, ["x", "y"])?;
+        let point = self.point(at.x.as_slice(), Some(at.y.as_slice()), true)?.ok_or_else(overflow)?;
+        self.product_at(&point, direction, curvature)
+    }
+
+    fn product_at(&self, point: &Point, direction: &Params, curvature: Curvature) -> Result<Params, Error> {
+        self.require(direction, ["direction-x", "direction-y"])?;
+        let (x, y) = self.hessian_times(point, direction.x.as_slice(), Some(direction.y.as_slice()), curvature);
+        if !x.iter().chain(&y).all(|v| v.is_finite()) {
+            return Err(overflow());
+        }
+        Ok(self.params(&x, &y))
+    }
+
     fn evaluation(&self, at: &Params, keep: bool) -> Result<Evaluation<'_, 'a>, Error> {
         self.require(at, ["x", "y"])?;
         let found = self.point_and_gradient(at.x.as_slice(), at.y.as_slice(), keep);
@@ -68,13 +88,7 @@ impl Evaluation<'_, '_> {
     /// # Errors
     /// `DimensionMismatch`, `NonFinite`.
     pub fn hessian_times(&self, direction: &Params, curvature: Curvature) -> Result<Params, Error> {
-        self.problem.require(direction, ["direction-x", "direction-y"])?;
-        let (x, y) = (direction.x.as_slice(), direction.y.as_slice());
-        let (x, y) = self.problem.hessian_times(&self.point, x, Some(y), curvature);
-        if !x.iter().chain(&y).all(|v| v.is_finite()) {
-            return Err(overflow());
-        }
-        Ok(self.problem.params(&x, &y))
+        self.problem.product_at(&self.point, direction, curvature)
     }
 
     /// The Hessian (or the Gauss-Newton matrix), X before Y, each row-major. For one head.
