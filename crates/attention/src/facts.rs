@@ -6,6 +6,7 @@ use crate::bilinear::Bilinear;
 use crate::kantorovich::Kantorovich;
 use crate::layer::JointCurvature;
 use crate::norms::Norms;
+use crate::sketch::SketchFacts;
 use crate::{Error, Method};
 
 /// Everything measured of one answer. The certificate is derived from it.
@@ -37,6 +38,8 @@ pub struct Facts {
     pub status: Status,
     /// How the Hessian entered the steps.
     pub method: Method,
+    /// What the sketched Hessian is worth at the answer, with [`Method::Sketched`].
+    pub sketch: Option<SketchFacts>,
     /// The norms of the gradient in X and in Y (0 where there is none).
     pub gradient: (f64, f64),
     /// Whether the least squares of Y are singular: other Y do as well.
@@ -96,6 +99,7 @@ impl Facts {
             start_distance,
             status,
             method,
+            sketch: None,
             gradient: (0.0, 0.0),
             values_singular: false,
             constant_in_keys: scores.constant_in_keys()?,

@@ -5,4 +5,5 @@ mod certificates;
 mod helpers;
 mod hostile;
 mod properties;
+mod sketches;
 mod support;

@@ -3,15 +3,17 @@
 use certus_contract::InputError;
 use certus_linalg::product::Destination;
 use certus_linalg::view::rows_of;
-use certus_numeric::Array;
 use certus_numeric::sum::{dot, norm2};
+use certus_numeric::{Array, Seed};
 
+use super::objective::{Loss, Over};
 use super::pass::{Curvature, Point};
 use super::problem::{Params, Problem};
 use crate::Error;
 use crate::blocks::Block;
 use crate::bounds::{beta_rounding, lipschitz, row_beta};
 use crate::scores::{product, rows, shaped};
+use crate::{Sketch, SketchedHessian};
 
 /// The loss and its derivatives at a point.
 #[derive(Clone, Debug)]
@@ -98,6 +100,16 @@ impl Evaluation<'_, '_> {
             return Err(overflow());
         }
         Ok(certus_linalg::view::to_array(joint.as_ref()))
+    }
+
+    /// A sketched Hessian in X, with Y held fixed. For one head. Cost: that of the sketch, and at most 33 products with the Hessian.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for several heads; `NotRankOne` where the sketch needs weights of rank one; `TooLarge`; `NotPositiveDefinite`.
+    pub fn sketched_hessian(&self, sketch: Sketch, seed: Seed) -> Result<SketchedHessian, Error> {
+        let point = Point { values: None, ..self.point.clone() };
+        let loss = Loss { problem: self.problem, over: Over::ScoresAt(&self.point.y), unit: 1.0 };
+        SketchedHessian::new(&loss, &self.problem.scores, &point, sketch, seed)
     }
 
     /// beta of each query: the least eigenvalue of the loss's Hessian in its own logits is at least minus that. For one head and one

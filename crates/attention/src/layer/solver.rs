@@ -13,7 +13,8 @@ use super::pass::Point;
 use super::problem::{Params, Problem};
 use crate::certificate::certificate;
 use crate::facts::{Course, Facts};
-use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, validate};
+use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, sketch_facts, validate};
+use crate::sketch::Sketch;
 use crate::warning::warnings;
 use crate::{Certify, Error};
 
@@ -30,7 +31,9 @@ pub struct Solver {
     pub max_iterations: usize,
     /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
     pub max_bytes: usize,
-    /// The source of the queries that [`Method::Sketched`] draws.
+    /// What [`Method::Sketched`] preconditions with.
+    pub sketch: Sketch,
+    /// The source of its random numbers.
     pub seed: Seed,
     /// How much is spent on the certificate.
     pub certify: Certify,
@@ -44,6 +47,7 @@ impl Default for Solver {
             gradient_tolerance: 1e-8,
             max_iterations: 50,
             max_bytes: 2 << 30,
+            sketch: Sketch::Auto,
             seed: Seed(0),
             certify: Certify::Cheap,
         }
@@ -75,6 +79,11 @@ impl Solver {
         Solver { method, ..self }
     }
 
+    /// The same solver by [`Method::Sketched`] with this sketch.
+    pub fn with_sketch(self, sketch: Sketch) -> Self {
+        Solver { method: Method::Sketched, sketch, ..self }
+    }
+
     /// The same solver from another start.
     pub fn with_start(self, start: Params) -> Self {
         Solver { start: Some(start), ..self }
@@ -103,7 +112,7 @@ impl Solver {
     ///
     /// # Errors
     /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `InvalidParameter` where the loss is not finite;
-    /// `TooLarge` where the method's matrices need more than `max_bytes`.
+    /// `TooLarge` where the method's matrices need more than `max_bytes`; `NotRankOne` where the sketch asks for it.
     pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
         self.solve_with(problem, ignore_events)
     }
@@ -140,7 +149,7 @@ impl Solver {
 
     fn start_of(&self, problem: &Problem<'_>) -> Result<Params, Error> {
         let bytes = problem.hessian_bytes(self.method != Method::Sketched);
-        validate(self.gradient_tolerance, self.max_iterations, self.method, bytes, self.max_bytes)?;
+        validate(self.gradient_tolerance, self.max_iterations, (self.method, self.sketch), bytes, self.max_bytes)?;
         if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && problem.scores.heads > 1 {
             return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
         }
@@ -167,7 +176,7 @@ impl Solver {
         if over == Over::Both {
             x.extend_from_slice(start.y.as_slice());
         }
-        let found = minimise(&minimiser, &loss, &problem.scores, method, x, self.seed, &mut watch)?;
+        let found = minimise(&minimiser, &loss, &problem.scores, method, self.sketch, x, self.seed, &mut watch)?;
         let Minimum { point: Some(point), stop, iterations, whole_steps, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start).chain(trace.into_iter().map(f64::exp)).collect();
         // The steps of the others move Y as well.
@@ -181,7 +190,9 @@ impl Solver {
             start_distance: Some(problem.scores.logit_distance(&change)),
             method,
         };
-        self.finish(problem, point, course, trace)
+        let sketch = sketch_facts(&loss, &problem.scores, method, self.sketch, &point, self.seed);
+        let solution = self.finish(problem, point, course, trace)?;
+        Ok(Solution { facts: Facts { sketch, ..solution.facts }, ..solution })
     }
 
     /// By counts of multiply-adds.
