@@ -23,13 +23,13 @@ pub enum Method {
     /// By counts of operations: as a matrix or as a product.
     #[default]
     Auto,
-    /// As a matrix, damped in the logit metric; for one head.
+    /// As a matrix, damped in the logit metric; with several heads, all heads' in one.
     DenseNewton,
     /// As a product: conjugate gradients with the Kronecker preconditioner.
     Krylov,
     /// As a product, preconditioned by a Hessian of some queries or of weights of rank one, as [`Sketch`] says: for one head and many queries.
     Sketched,
-    /// As a matrix, and each step Newton's whole one, as the theorem has it: for one head; it may get nowhere.
+    /// As a matrix, and each step Newton's whole one, as the theorem has it; it may get nowhere.
     Plain,
     /// Not at all: L-BFGS with twenty pairs, in X (and Y) as they are. What is commonly used, to compare with.
     Lbfgs,
@@ -83,7 +83,7 @@ pub(crate) trait Curved: Objective {
     /// The product of the Hessian in X with v.
     fn hessian_times(&self, point: &Self::Point, v: &[f64]) -> Vec<f64>;
 
-    /// The Hessian in X as a matrix, for one head.
+    /// The Hessian in X as a matrix.
     fn hessian(&self, point: &Self::Point) -> Mat<f64>;
 
     /// A positive semidefinite Hessian in X made of the sampled queries.

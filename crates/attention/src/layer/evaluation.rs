@@ -79,17 +79,15 @@ impl Evaluation<'_, '_> {
         Ok(self.problem.params(&x, &y))
     }
 
-    /// The Hessian (or the Gauss-Newton matrix), X before Y, each row-major. For one head.
+    /// The Hessian (or the Gauss-Newton matrix), X before Y, each row-major, heads first.
     ///
-    /// Cost: n m d2 (d2 / 2 + d3) + n d1² d2² / 4 + n d1 d2 d3 dv multiply-adds.
+    /// Cost: for each head n m d2 (d2 / 2 + d3) + n d1² d2² / 4 + n d1 d2 d3 dv multiply-adds, for each pair of heads n d1² d2² + 2 n d1 d2 d3 dv.
+    /// The blocks of pairs are exact: they are those of the Gauss-Newton matrix.
     ///
     /// # Errors
-    /// `InvalidParameter` for several heads; `TooLarge`.
+    /// `TooLarge`; `InvalidParameter` where it is not finite.
     pub fn hessian(&self, curvature: Curvature) -> Result<Array, Error> {
         let p = self.problem;
-        if p.scores.heads > 1 {
-            return Err(InputError::parameter("heads", p.scores.heads, "1 for a Hessian as a matrix").into());
-        }
         let dimension = p.scores.of_x() + p.of_y();
         if dimension * dimension > LARGEST_HESSIAN {
             let found = format!("{dimension} x {dimension}");
@@ -144,7 +142,7 @@ impl Problem<'_> {
             let z = &point.z[s][block.rows.start * self.d3..block.rows.end * self.d3];
             let f = self.maps_of(point, k, &mut left, &mut map);
             let p = shaped(&mut slopes, count, seen);
-            self.row_gradients(point, s, z, c, f, seen, &mut out, p);
+            self.row_gradients(point, s, 0, z, c, f, seen, &mut out, p);
             let off = self.slope_rounding(s, block, f, &sizes[s]);
             let visible = &self.scores.sequences[s].visible;
             let rows = block.rows.clone().zip(f.chunks_exact(seen).zip(p.chunks_exact(seen)));

@@ -307,7 +307,7 @@ impl Problem<'_> {
         }
     }
 
-    fn head_of_y<'y>(&self, y: &'y [f64], h: usize) -> MatRef<'y, f64> {
+    pub(crate) fn head_of_y<'y>(&self, y: &'y [f64], h: usize) -> MatRef<'y, f64> {
         let of_head = self.d3 * self.dv;
         rows_of(&y[h * of_head..(h + 1) * of_head], self.d3, self.dv)
     }

@@ -150,8 +150,8 @@ impl Solver {
     fn start_of(&self, problem: &Problem<'_>) -> Result<Params, Error> {
         let bytes = problem.hessian_bytes(self.method != Method::Sketched);
         validate(self.gradient_tolerance, self.max_iterations, (self.method, self.sketch), bytes, self.max_bytes)?;
-        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && problem.scores.heads > 1 {
-            return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
+        if self.method == Method::Sketched && problem.scores.heads > 1 {
+            return Err(InputError::parameter("method", self.method.name(), "auto, krylov or dense-newton with several heads").into());
         }
         let start = self.start.clone().unwrap_or_else(|| problem.reference());
         problem.require(&start, ["x0", "y0"])?;
@@ -206,16 +206,16 @@ impl Solver {
         let reduced = f64::from(over == Over::Scores);
         let entries = scores.entries() as f64;
         let n = problem.queries() as f64;
-        let formed = entries * d2 * (0.5 * d2 + d3)
-            + n * d1 * d2 * (0.25 * d1 * d2 + reduced * d3 * dv)
+        let heads = scores.heads as f64;
+        let pairs = 0.5 * heads * (heads - 1.0);
+        let formed = heads * entries * d2 * (0.5 * d2 + d3)
+            + n * d1 * d2 * ((0.25 * heads + pairs) * d1 * d2 + reduced * heads * of_y)
+            + pairs * n * d2 * d2 * dv
             + of_x * of_x * (reduced * 0.5 * of_y + of_x / 6.0);
-        let product = entries * (2.0 * d2 + d3 + 3.0 * dv + reduced * (d2 + d3)) + n * (6.0 * d1 * d2 + 6.0 * d3 * dv) + of_x * (d1 + d2);
+        let of_head = entries * (2.0 * d2 + d3 + 3.0 * dv + reduced * (d2 + d3)) + n * (6.0 * d1 * d2 + 6.0 * d3 * dv);
+        let product = heads * of_head + of_x * (d1 + d2);
         let bytes = problem.hessian_bytes(over == Over::Scores);
-        if scores.heads == 1 && bytes <= self.max_bytes as f64 && formed < USUAL_PRODUCTS * product {
-            Method::DenseNewton
-        } else {
-            Method::Krylov
-        }
+        if bytes <= self.max_bytes as f64 && formed < USUAL_PRODUCTS * product { Method::DenseNewton } else { Method::Krylov }
     }
 
     fn finish(&self, problem: &Problem<'_>, point: Point, course: Course, trace: Vec<f64>) -> Result<Solution, Error> {

@@ -61,13 +61,13 @@ pub(super) struct SolverArgs {
 enum MethodArg {
     /// By counts of operations
     Auto,
-    /// As a matrix, for one head
+    /// As a matrix
     DenseNewton,
     /// As a product: conjugate gradients with the Kronecker preconditioner
     Krylov,
     /// As a product, preconditioned by a sketched Hessian (--sketch), for one head and many queries
     Sketched,
-    /// As a matrix, and only whole Newton steps, for one head: the theorem's iteration, which may get nowhere
+    /// As a matrix, and only whole Newton steps: the theorem's iteration, which may get nowhere
     Plain,
     /// Not at all, to compare with
     Lbfgs,
