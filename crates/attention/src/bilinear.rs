@@ -285,6 +285,32 @@ impl<'a> Bilinear<'a> {
         Ok(false)
     }
 
+    /// The keys of each sequence and head less their mean, where that takes directions of X out of sight that no row of attention sees: a
+    /// constant added to a row of logits changes nothing. `None` where the keys make no constant, or a regulariser sees it.
+    pub(crate) fn centred_keys(&self) -> Result<Option<Vec<Vec<Array>>>, LinearAlgebraError> {
+        if self.logit_reg > 0.0 || self.ridge > 0.0 || !self.constant_in_keys()? {
+            return Ok(None);
+        }
+        let centred = |a2: &Array| {
+            let mut mean = vec![0.0; a2.cols()];
+            (0..a2.rows()).for_each(|j| mean.iter_mut().zip(a2.row(j)).for_each(|(m, v)| *m += v / a2.rows() as f64));
+            Array::from_fn(a2.rows(), a2.cols(), |j, k| a2.row(j)[k] - mean[k])
+        };
+        Ok(Some(self.sequences.iter().map(|s| s.heads.iter().map(|head| centred(head.a2)).collect()).collect()))
+    }
+
+    /// The same score matrices with other keys.
+    pub(crate) fn with_keys<'w>(&'w self, keys: &'w [Vec<Array>]) -> Bilinear<'w> {
+        let of = |(s, keys): (&'w Inputs<'a>, &'w Vec<Array>)| {
+            let heads = s.heads.iter().zip(keys).map(|(head, a2)| Scores { a1: head.a1, a2 });
+            Inputs::new(heads.collect(), s.visible.borrowed())
+        };
+        let mut with = Bilinear::new(self.sequences.iter().zip(keys).map(of).collect(), 1);
+        (with.scale, with.logit_reg, with.ridge) = (self.scale, self.logit_reg, self.ridge);
+        (with.x0, with.blocks) = (self.x0.clone(), self.blocks.clone());
+        with
+    }
+
     /// Whether the logits of the first head can all be shifted together.
     pub(crate) fn shifts(&self) -> Result<bool, LinearAlgebraError> {
         let (of_queries, of_keys) = &self.spectra()?[0];

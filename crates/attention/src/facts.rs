@@ -45,6 +45,7 @@ pub struct Facts {
     /// Whether the least squares of Y are singular: other Y do as well.
     pub values_singular: bool,
     /// Whether the keys' columns can make a constant, of each head: X then has directions that the attention does not see.
+    /// Without a regulariser of X, which sees them, steps have no part along them, and the test is made with the keys less their mean.
     pub constant_in_keys: bool,
     /// The Kantorovich test in X, Y held fixed; `None` where it was not made.
     pub kantorovich: Option<Kantorovich>,

@@ -2,6 +2,7 @@
 
 mod cases;
 mod certificates;
+mod gauge;
 mod heads;
 mod helpers;
 mod hostile;

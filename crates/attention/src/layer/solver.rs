@@ -176,7 +176,11 @@ impl Solver {
         if over == Over::Both {
             x.extend_from_slice(start.y.as_slice());
         }
-        let found = minimise(&minimiser, &loss, &problem.scores, method, self.sketch, x, self.seed, &mut watch)?;
+        // Steps have no part along what no row of attention sees.
+        let keys = problem.scores.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let found =
+            minimise(&minimiser, &loss, centred.as_ref().unwrap_or(&problem.scores), method, self.sketch, x, self.seed, &mut watch)?;
         let Minimum { point: Some(point), stop, iterations, whole_steps, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start).chain(trace.into_iter().map(f64::exp)).collect();
         // The steps of the others move Y as well.
@@ -225,7 +229,16 @@ impl Solver {
         facts.targets = problem.queries() * problem.dv;
         facts.gradient = (norm2(&problem.gradient_x(&point)), norm2(&problem.gradient_y(&point)));
         facts.values_singular = point.values.as_ref().is_some_and(|values| values.is_singular());
-        facts.kantorovich = problem.kantorovich(&point, course.start_distance, self.certify).unwrap_or(None);
+        facts.kantorovich = match problem.scores.centred_keys()? {
+            None => problem.kantorovich(&point, course.start_distance, self.certify).unwrap_or(None),
+            Some(keys) => {
+                let scores = problem.scores.with_keys(&keys);
+                let centred =
+                    Problem { scores, outputs: problem.outputs.clone(), gram3: problem.gram3.clone(), y0: problem.y0.clone(), ..*problem };
+                let seen = centred.point(&point.x, Some(&point.y), true)?.ok_or_else(overflow)?;
+                centred.kantorovich(&seen, course.start_distance, self.certify).unwrap_or(None)
+            }
+        };
         facts.norms = problem.norms(&point)?;
         if self.certify == Certify::Full && problem.scores.heads == 1 {
             // What is enough everywhere is enough here: where rows hardly move, beta is rounding.

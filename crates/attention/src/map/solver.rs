@@ -167,7 +167,10 @@ impl Solver {
             }
         }
         drop(at_start);
-        let mut run = |x: Vec<f64>| minimise(&self.minimiser(), &loss, &problem.scores, method, self.sketch, x, self.seed, &mut observer);
+        let keys = problem.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let scores = centred.as_ref().unwrap_or(&problem.scores);
+        let mut run = |x: Vec<f64>| minimise(&self.minimiser(), &loss, scores, method, self.sketch, x, self.seed, &mut observer);
         let mut found = run(x)?;
         // Where the convex start led to nothing better than the start that was given, that is where to begin.
         if found.stop != Stop::Observer && found.point.as_ref().is_none_or(|point| point.loss > loss_start) {
@@ -197,7 +200,10 @@ impl Solver {
         let at_start = problem.point(&start, true).ok_or_else(overflow)?;
         let norm = norm2(&problem.gradient(&at_start)).max(1.0);
         let loss = Loss { problem, start: norm.into() };
-        minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), self.sketch, start, self.seed, observer)
+        let keys = problem.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let scores = centred.as_ref().unwrap_or(&problem.scores);
+        minimise(&self.minimiser(), &loss, scores, self.choice(problem), self.sketch, start, self.seed, observer)
     }
 
     fn minimiser(&self) -> Minimiser {
@@ -235,7 +241,15 @@ impl Solver {
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
-        facts.kantorovich = problem.kantorovich(point, start_distance, self.certify).unwrap_or(None);
+        facts.kantorovich = match problem.centred_keys()? {
+            None => problem.kantorovich(point, start_distance, self.certify).unwrap_or(None),
+            Some(keys) => {
+                let scores = problem.scores.with_keys(&keys);
+                let centred = Problem { scores, form: problem.form, targets: problem.targets.clone(), squares: problem.squares.clone() };
+                let seen = centred.point(&point.x, true).ok_or_else(overflow)?;
+                centred.kantorovich(&seen, start_distance, self.certify).unwrap_or(None)
+            }
+        };
         facts.norms = problem.norms(point)?;
         if self.certify == Certify::Full {
             // What is enough everywhere is enough here.
@@ -269,6 +283,11 @@ pub fn distill_map(problem: &Problem<'_>) -> Result<Solution, Error> {
 }
 
 impl Problem<'_> {
+    /// As for the score matrices; of the rescaled form a shift of the logits is seen.
+    fn centred_keys(&self) -> Result<Option<Vec<Vec<Array>>>, Error> {
+        if self.form == Form::Rescaled { Ok(None) } else { Ok(self.scores.centred_keys()?) }
+    }
+
     /// What may be believed of a point, whoever found it.
     ///
     /// # Errors
