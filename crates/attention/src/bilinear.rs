@@ -50,9 +50,9 @@ impl<'a> Inputs<'a> {
         Inputs { heads, visible, grams, weights: None }
     }
 
-    /// The products of the columns of some queries of the first head, times their weights, row-major.
-    pub(crate) fn squares<'b>(&self, rows: std::ops::Range<usize>, into: &'b mut Vec<f64>) -> &'b [f64] {
-        let a1 = self.heads[0].a1;
+    /// The products of the columns of some queries of head h, times their weights, row-major.
+    pub(crate) fn squares<'b>(&self, h: usize, rows: std::ops::Range<usize>, into: &'b mut Vec<f64>) -> &'b [f64] {
+        let a1 = self.heads[h].a1;
         let (d1, width) = (a1.cols(), distinct(a1.cols()));
         let into = shaped(into, rows.len(), width);
         squares(&a1.as_slice()[rows.start * d1..rows.end * d1], d1, into);
@@ -222,21 +222,29 @@ impl<'a> Bilinear<'a> {
         sum
     }
 
-    /// The logit metric of one head as a matrix, d1 d2 x d1 d2.
+    /// The logit metric as a matrix: a block d1 d2 x d1 d2 on the diagonal for each head.
     pub(crate) fn metric(&self) -> Mat<f64> {
-        let mut sum = vec![0.0; distinct(self.d1) * distinct(self.d2)];
-        self.add_metric(1.0, &mut sum);
-        expand(&sum, self.d1, self.d2)
+        let of = |h: usize| {
+            let mut sum = vec![0.0; distinct(self.d1) * distinct(self.d2)];
+            self.add_metric(h, 1.0, &mut sum);
+            expand(&sum, self.d1, self.d2)
+        };
+        if self.heads == 1 {
+            return of(0);
+        }
+        let (mut metric, d) = (Mat::zeros(self.of_x(), self.of_x()), self.of_head());
+        (0..self.heads).for_each(|h| metric.submatrix_mut(h * d, h * d, d, d).copy_from(of(h)));
+        metric
     }
 
-    /// `sum += factor scale² Σ A1ᵀA1 ⊗ A2ᵀA2` over the sequences, in distinct entries.
-    pub(crate) fn add_metric(&self, factor: f64, sum: &mut [f64]) {
+    /// `sum += factor scale² Σ A1ᵀA1 ⊗ A2ᵀA2` over the sequences for head h, in distinct entries.
+    pub(crate) fn add_metric(&self, h: usize, factor: f64, sum: &mut [f64]) {
         let count = self.sequences.len();
         let (of_queries, of_keys) = (distinct(self.d1), distinct(self.d2));
         let (mut first, mut second) = (vec![0.0; count * of_queries], vec![0.0; count * of_keys]);
         let packed = first.chunks_exact_mut(of_queries).zip(second.chunks_exact_mut(of_keys));
         for (sequence, (first, second)) in self.sequences.iter().zip(packed) {
-            let (g1, g2) = &sequence.grams[0];
+            let (g1, g2) = &sequence.grams[h];
             pack(|p, q| g1[(p, q)], self.d1, first);
             pack(|p, q| g2[(p, q)], self.d2, second);
         }
@@ -275,6 +283,32 @@ impl<'a> Bilinear<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// The keys of each sequence and head less their mean, where that takes directions of X out of sight that no row of attention sees: a
+    /// constant added to a row of logits changes nothing. `None` where the keys make no constant, or a regulariser sees it.
+    pub(crate) fn centred_keys(&self) -> Result<Option<Vec<Vec<Array>>>, LinearAlgebraError> {
+        if self.logit_reg > 0.0 || self.ridge > 0.0 || !self.constant_in_keys()? {
+            return Ok(None);
+        }
+        let centred = |a2: &Array| {
+            let mut mean = vec![0.0; a2.cols()];
+            (0..a2.rows()).for_each(|j| mean.iter_mut().zip(a2.row(j)).for_each(|(m, v)| *m += v / a2.rows() as f64));
+            Array::from_fn(a2.rows(), a2.cols(), |j, k| a2.row(j)[k] - mean[k])
+        };
+        Ok(Some(self.sequences.iter().map(|s| s.heads.iter().map(|head| centred(head.a2)).collect()).collect()))
+    }
+
+    /// The same score matrices with other keys.
+    pub(crate) fn with_keys<'w>(&'w self, keys: &'w [Vec<Array>]) -> Bilinear<'w> {
+        let of = |(s, keys): (&'w Inputs<'a>, &'w Vec<Array>)| {
+            let heads = s.heads.iter().zip(keys).map(|(head, a2)| Scores { a1: head.a1, a2 });
+            Inputs::new(heads.collect(), s.visible.borrowed())
+        };
+        let mut with = Bilinear::new(self.sequences.iter().zip(keys).map(of).collect(), 1);
+        (with.scale, with.logit_reg, with.ridge) = (self.scale, self.logit_reg, self.ridge);
+        (with.x0, with.blocks) = (self.x0.clone(), self.blocks.clone());
+        with
     }
 
     /// Whether the logits of the first head can all be shifted together.
@@ -353,7 +387,7 @@ pub(crate) fn add_scaled(sum: &mut [f64], factor: f64, a: MatRef<'_, f64>) {
     }
 }
 
-/// `hessian += unit (logit_reg M + ridge I)`, for one head.
+/// `hessian += unit (logit_reg M + ridge I)`.
 pub(crate) fn add_regulariser(hessian: &mut Mat<f64>, scores: &Bilinear<'_>, unit: f64) {
     if scores.logit_reg > 0.0 {
         let (metric, factor) = (scores.metric(), unit * scores.logit_reg);

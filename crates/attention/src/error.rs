@@ -30,6 +30,17 @@ pub enum Error {
         /// The distance of X from the matrices that commute with all rotations, over the size of X.
         excess: f64,
     },
+    /// A sketch for weights of rank one was asked for, and the weights are not near it.
+    #[error(
+        "the weights of queries and keys in the Hessian are {distance:.2} of their norm away from rank one at the start: {sketch} needs at most {}",
+        crate::Sketch::NEAR
+    )]
+    NotRankOne {
+        /// The distance, relative.
+        distance: f64,
+        /// The sketch.
+        sketch: &'static str,
+    },
     /// The linear algebra on the way refused.
     #[error(transparent)]
     LinearAlgebra(certus_linalg::Error),
@@ -52,6 +63,7 @@ impl Error {
             Error::NotStochastic { .. } => "NotStochastic",
             Error::UnboundedRescaled => "UnboundedRescaled",
             Error::NotAbsorbable { .. } => "NotAbsorbable",
+            Error::NotRankOne { .. } => "NotRankOne",
             Error::LinearAlgebra(error) => error.kind(),
         }
     }
@@ -63,6 +75,7 @@ impl Error {
             Error::NotStochastic { .. } => "Divide each row by its sum over the visible keys, or use the normalised form.".into(),
             Error::UnboundedRescaled => "Add a regulariser of X (logit_reg_x or ridge_x), or use the normalised form.".into(),
             Error::NotAbsorbable { .. } => "Keep X as a matrix between queries and keys, after the rotation.".into(),
+            Error::NotRankOne { .. } => "Use the sketch rows, or auto, which takes it where it must.".into(),
             Error::LinearAlgebra(error) => error.hint(),
         }
     }

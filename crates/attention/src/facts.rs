@@ -6,6 +6,7 @@ use crate::bilinear::Bilinear;
 use crate::kantorovich::Kantorovich;
 use crate::layer::JointCurvature;
 use crate::norms::Norms;
+use crate::sketch::SketchFacts;
 use crate::{Error, Method};
 
 /// Everything measured of one answer. The certificate is derived from it.
@@ -37,11 +38,14 @@ pub struct Facts {
     pub status: Status,
     /// How the Hessian entered the steps.
     pub method: Method,
+    /// What the sketched Hessian is worth at the answer, with [`Method::Sketched`].
+    pub sketch: Option<SketchFacts>,
     /// The norms of the gradient in X and in Y (0 where there is none).
     pub gradient: (f64, f64),
     /// Whether the least squares of Y are singular: other Y do as well.
     pub values_singular: bool,
     /// Whether the keys' columns can make a constant, of each head: X then has directions that the attention does not see.
+    /// Without a regulariser of X, which sees them, steps have no part along them, and the test is made with the keys less their mean.
     pub constant_in_keys: bool,
     /// The Kantorovich test in X, Y held fixed; `None` where it was not made.
     pub kantorovich: Option<Kantorovich>,
@@ -96,6 +100,7 @@ impl Facts {
             start_distance,
             status,
             method,
+            sketch: None,
             gradient: (0.0, 0.0),
             values_singular: false,
             constant_in_keys: scores.constant_in_keys()?,

@@ -45,9 +45,11 @@ mod mask;
 pub mod merge;
 mod newton_steps;
 mod norms;
+mod rank_one;
 pub mod recover;
 mod sample;
 mod scores;
+mod sketch;
 pub mod stability;
 mod symmetric;
 mod warning;
@@ -61,6 +63,7 @@ pub use kantorovich::Kantorovich;
 pub use mask::Mask;
 pub use newton_steps::Method;
 pub use norms::Norms;
+pub use sketch::{Sketch, SketchFacts, SketchedHessian};
 
 /// How much is spent on the certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -13,7 +13,9 @@ use certus_numeric::Seed;
 
 use crate::bilinear::Bilinear;
 use crate::kron_solver::KronSolver;
+use crate::rank_one::RankOne;
 use crate::sample::Sample;
+use crate::sketch::{Sketch, SketchFacts, Sketcher};
 
 /// How the Hessian enters a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,13 +23,13 @@ pub enum Method {
     /// By counts of operations: as a matrix or as a product.
     #[default]
     Auto,
-    /// As a matrix, damped in the logit metric; for one head.
+    /// As a matrix, damped in the logit metric; with several heads, all heads' in one.
     DenseNewton,
     /// As a product: conjugate gradients with the Kronecker preconditioner.
     Krylov,
-    /// As a product, preconditioned by the Hessian of some queries, drawn by leverage: for one head and many queries.
+    /// As a product, preconditioned by a Hessian of some queries or of weights of rank one, as [`Sketch`] says: for one head and many queries.
     Sketched,
-    /// As a matrix, and each step Newton's whole one, as the theorem has it: for one head; it may get nowhere.
+    /// As a matrix, and each step Newton's whole one, as the theorem has it; it may get nowhere.
     Plain,
     /// Not at all: L-BFGS with twenty pairs, in X (and Y) as they are. What is commonly used, to compare with.
     Lbfgs,
@@ -53,7 +55,16 @@ impl Method {
 }
 
 /// The options that both kinds of problems have: `bytes` is what the method's matrices would take.
-pub(crate) fn validate(tolerance: f64, max_iterations: usize, method: Method, bytes: f64, max_bytes: usize) -> Result<(), InputError> {
+pub(crate) fn validate(
+    tolerance: f64,
+    max_iterations: usize,
+    (method, sketch): (Method, Sketch),
+    bytes: f64,
+    max_bytes: usize,
+) -> Result<(), InputError> {
+    if sketch != Sketch::Auto && method != Method::Sketched {
+        return Err(InputError::parameter("sketch", sketch.name(), "auto, or with the method sketched"));
+    }
     if !(tolerance > 0.0 && tolerance < 1.0) {
         return Err(InputError::parameter("gtol", tolerance, "above 0 and below 1"));
     }
@@ -72,11 +83,14 @@ pub(crate) trait Curved: Objective {
     /// The product of the Hessian in X with v.
     fn hessian_times(&self, point: &Self::Point, v: &[f64]) -> Vec<f64>;
 
-    /// The Hessian in X as a matrix, for one head.
+    /// The Hessian in X as a matrix.
     fn hessian(&self, point: &Self::Point) -> Mat<f64>;
 
     /// A positive semidefinite Hessian in X made of the sampled queries.
     fn sampled(&self, point: &Self::Point, sample: &Sample) -> Result<Mat<f64>, crate::Error>;
+
+    /// The weights of queries and keys in a bound of the Hessian in X, as those of rank one that are nearest.
+    fn rank_one(&self, point: &Self::Point) -> RankOne;
 }
 
 /// Pairs that L-BFGS keeps.
@@ -99,26 +113,42 @@ pub(crate) fn minimise<L: Curved>(
     loss: &L,
     scores: &Bilinear<'_>,
     method: Method,
+    sketch: Sketch,
     x: Vec<f64>,
     seed: Seed,
     observer: impl FnMut(&Event) -> ControlFlow<()>,
-) -> Result<Minimum<L::Point>, Error> {
-    match method {
-        Method::DenseNewton => minimiser.minimise_with(loss, &mut LevenbergMarquardt::new(Formed::new(scores), DAMPING), x, observer),
-        Method::Plain => plain(minimiser, loss, x, observer),
-        Method::Lbfgs => minimiser.minimise_with(loss, &mut Lbfgs::new(PAIRS), x, observer),
+) -> Result<Minimum<L::Point>, crate::Error> {
+    Ok(match method {
+        Method::DenseNewton => minimiser.minimise_with(loss, &mut LevenbergMarquardt::new(Formed::new(scores), DAMPING), x, observer)?,
+        Method::Plain => plain(minimiser, loss, x, observer)?,
+        Method::Lbfgs => minimiser.minimise_with(loss, &mut Lbfgs::new(PAIRS), x, observer)?,
         Method::Sketched => {
-            let sketch = Sketched { sample: Sample::draw(scores, seed)?, metric: scores.metric(), factor: None };
-            minimiser.minimise_with(loss, &mut Krylov::new(sketch, MOST_PRODUCTS), x, observer)
+            let sketcher = Sketcher::new(scores, sketch, seed);
+            if let Some(start) = loss.point(&x) {
+                sketcher.require(loss, &start)?;
+            }
+            minimiser.minimise_with(loss, &mut Krylov::new(Sketched { sketcher, factor: None }, MOST_PRODUCTS), x, observer)?
         }
         Method::Krylov | Method::Auto => {
             let products = Products(KronSolver::new(scores.spectra()?, scores.ridge > 0.0));
             // Far from the start a model of a softmax means nothing.
             let first_radius = FIRST_CHANGE * ((scores.entries() * scores.heads * scores.sequences.len()) as f64).sqrt() / scores.scale;
             let minimiser = Minimiser { first_radius, ..*minimiser };
-            minimiser.minimise_with(loss, &mut Krylov::new(products, MOST_PRODUCTS), x, observer)
+            minimiser.minimise_with(loss, &mut Krylov::new(products, MOST_PRODUCTS), x, observer)?
         }
-    }
+    })
+}
+
+/// What the sketch of a method that has one is worth at a point; `None` for the others, and where it cannot be measured.
+pub(crate) fn sketch_facts<L: Curved>(
+    loss: &L,
+    scores: &Bilinear<'_>,
+    method: Method,
+    sketch: Sketch,
+    point: &L::Point,
+    seed: Seed,
+) -> Option<SketchFacts> {
+    (method == Method::Sketched).then(|| Sketcher::new(scores, sketch, seed).measure(loss, point).ok()).flatten()
 }
 
 /// `x - H⁻¹ g` again and again; the best point of all is given.
@@ -177,24 +207,16 @@ impl<L: Curved> Curvature<L> for Products {
     }
 }
 
-/// The Hessian as a product, preconditioned by that of some queries.
-struct Sketched {
-    sample: Sample,
-    metric: Mat<f64>,
+/// The Hessian as a product, preconditioned by a sketched one.
+struct Sketched<'s, 'a> {
+    sketcher: Sketcher<'s, 'a>,
     factor: Option<Cholesky>,
 }
 
-/// What of the metric is added to a sampled Hessian, relative to its trace: directions that no drawn query bends.
-const SOME_METRIC: f64 = 1e-3;
-
-impl<L: Curved> Curvature<L> for Sketched {
+impl<L: Curved> Curvature<L> for Sketched<'_, '_> {
     fn update(&mut self, loss: &L, point: &L::Point, _: &[f64]) -> Result<(), Error> {
-        let Ok(sampled) = loss.sampled(point, &self.sample) else { return Ok(()) };
-        let trace = |m: &Mat<f64>| (0..m.nrows()).map(|j| m[(j, j)]).sum::<f64>();
-        let (of_metric, d) = (SOME_METRIC * trace(&sampled) / trace(&self.metric), sampled.nrows());
-        let tiny = TINY * trace(&sampled) / d as f64;
-        let sum = Mat::from_fn(d, d, |i, j| sampled[(i, j)] + of_metric * self.metric[(i, j)] + if i == j { tiny } else { 0.0 });
-        if let Ok(factor) = Cholesky::new("the sampled Hessian", sum.as_ref()) {
+        let Ok(sketched) = self.sketcher.at(loss, point) else { return Ok(()) };
+        if let Ok(factor) = self.sketcher.factor(&sketched.hessian) {
             self.factor = Some(factor);
         }
         Ok(())

@@ -37,6 +37,7 @@ fn good() -> Facts {
         other_steps: 0,
         start_distance: Some(0.02),
         status: Status::Converged,
+        sketch: None,
         method: Method::DenseNewton,
         gradient: (1e-9, 1e-10),
         values_singular: false,

@@ -2,9 +2,9 @@
 
 use certus_attention::layer::{self, Curvature, Params};
 use certus_attention::map::{self, Form};
-use certus_attention::{Certify, Error, Mask, Method};
+use certus_attention::{Certify, Error, Mask, Method, Sketch};
 use certus_contract::{InputError, Position, Status};
-use certus_numeric::Array;
+use certus_numeric::{Array, Seed};
 use certus_testkit::hostile;
 
 use crate::support::{
@@ -180,10 +180,10 @@ fn bad_parameters_are_refused() {
     let head = two.sequences[0].heads[0].clone();
     two.sequences[0].heads.push(head);
     let two = two.problem();
-    let dense = layer::Solver::default().with_method(Method::DenseNewton);
-    refused(dense.solve(&two), "InvalidParameter", &["method"], "dense Newton for two heads");
+    let sketched = layer::Solver::default().with_method(Method::Sketched);
+    refused(sketched.solve(&two), "InvalidParameter", &["method"], "a sketch for two heads");
     let evaluation = two.evaluate(&two.reference()).unwrap();
-    refused(evaluation.hessian(Curvature::Exact), "InvalidParameter", &["heads"], "a matrix for two heads");
+    refused(evaluation.sketched_hessian(Sketch::Auto, Seed(0)), "InvalidParameter", &["heads"], "a sketched matrix for two heads");
     refused(evaluation.row_beta(), "InvalidParameter", &["heads"], "row bounds for two heads");
 }
 
@@ -336,11 +336,9 @@ fn survives(layer: &Layer, label: &str) {
                         Ok(product) => assert!(flat(&product).iter().all(|v| v.is_finite()), "{label}: a product is {product:?}"),
                         Err(error) => assert_typed(&error, &label),
                     }
-                    if layer.sequences[0].heads.len() == 1 {
-                        match evaluation.hessian(curvature) {
-                            Ok(hessian) => assert!(hessian.as_slice().iter().all(|v| v.is_finite()), "{label}: the Hessian is {hessian:?}"),
-                            Err(error) => assert_typed(&error, &label),
-                        }
+                    match evaluation.hessian(curvature) {
+                        Ok(hessian) => assert!(hessian.as_slice().iter().all(|v| v.is_finite()), "{label}: the Hessian is {hessian:?}"),
+                        Err(error) => assert_typed(&error, &label),
                     }
                 }
                 if layer.sequences.len() * layer.sequences[0].heads.len() == 1 {

@@ -2,7 +2,10 @@
 
 mod cases;
 mod certificates;
+mod gauge;
+mod heads;
 mod helpers;
 mod hostile;
 mod properties;
+mod sketches;
 mod support;

@@ -52,7 +52,18 @@ fn a_rounded_head_is_recovered_by_every_method_and_certified() {
         assert_eq!(names("guarantees"), ["logit_distance", "loss_gap"]);
         losses.push(number(&value, "loss"));
     }
+    for sketch in ["rows", "auto"] {
+        let value = ok(dir, &format!("fit {PROBLEM} --method sketched --sketch {sketch} --out {sketch}.npz"));
+        assert_eq!(value["metrics"]["sketch"], "rows");
+        assert!(
+            number(&value, "sketch_epsilon") < 20.0 && value["metrics"]["rank_one_distance"].is_null() == (sketch == "rows"),
+            "{value}"
+        );
+        losses.push(number(&value, "loss"));
+    }
     assert!(losses.iter().all(|loss| (loss / losses[0] - 1.0).abs() < 1e-8), "{losses:?}");
+    let (code, value) = run_json(dir, &format!("certus attention fit {PROBLEM} --method sketched --sketch tensor-srht --out t.npz"));
+    assert_eq!((code, &value["error"]["kind"]), (2, &"NotRankOne".into()));
     // What is commonly used is not there after as many steps.
     let (code, value) = run_json(dir, &format!("certus attention fit {PROBLEM} --method lbfgs --out lbfgs.npz"));
     assert_eq!((code, &value["status"]), (3, &"max_iterations".into()));

@@ -298,10 +298,11 @@ fn fold<T: Real>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     lanes[0]
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_width_of_registers_does_not_change_bits() {
         let (Some(narrow), Some(wide)) = (pulp::x86::V3::try_new(), pulp::x86::V4::try_new()) else { return };
@@ -312,6 +313,24 @@ mod tests {
             let sum_a = Simd::vectorize(narrow, Softmax { row: &mut a, scale: 0.7, mask: Some(&mask) });
             let sum_b = Simd::vectorize(wide, Softmax { row: &mut b, scale: 0.7, mask: Some(&mask) });
             assert_eq!((a, sum_a), (b, sum_b));
+        }
+    }
+
+    /// The path of processors without fused multiply-add, which no other test reaches on one that has it: within an ulp of each weight.
+    #[test]
+    fn weights_and_sums_are_the_same_up_to_rounding_without_fused_multiply_add() {
+        for n in [1, 7, 8, 9, 63, 1000] {
+            let x = (0..n).map(|k| f64::from(k * 37 % 101) * 0.31 - 20.0).collect::<Vec<_>>();
+            let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let (mut fused, mut plain) = (x.clone(), x.clone());
+            let sums = [weigh::<f64, true>(&mut fused, max, 0.7), weigh::<f64, false>(&mut plain, max, 0.7)];
+            assert!(fused.iter().zip(&plain).all(|(a, b)| a.to_bits().abs_diff(b.to_bits()) <= 1), "{n}");
+            let totals = [total::<f64, true>(&x, max), total::<f64, false>(&x, max)];
+            assert!([sums, totals].iter().all(|[a, b]| (a / b - 1.0).abs() < 4.0 * f64::EPSILON), "{n}: {sums:?} {totals:?}");
+            let (mut single, narrow) = (x.iter().map(|x| *x as f32).collect::<Vec<_>>(), max as f32);
+            let mut other = single.clone();
+            let sums = [weigh::<f32, true>(&mut single, narrow, 0.7), weigh::<f32, false>(&mut other, narrow, 0.7)];
+            assert!((sums[0] / sums[1] - 1.0).abs() < 4.0 * f32::EPSILON, "{n}: {sums:?}");
         }
     }
 }

@@ -3,15 +3,17 @@
 use certus_contract::InputError;
 use certus_linalg::product::Destination;
 use certus_linalg::view::rows_of;
-use certus_numeric::Array;
 use certus_numeric::sum::{dot, norm2};
+use certus_numeric::{Array, Seed};
 
+use super::objective::{Loss, Over};
 use super::pass::{Curvature, Point};
 use super::problem::{Params, Problem};
 use crate::Error;
 use crate::blocks::Block;
 use crate::bounds::{beta_rounding, lipschitz, row_beta};
 use crate::scores::{product, rows, shaped};
+use crate::{Sketch, SketchedHessian};
 
 /// The loss and its derivatives at a point.
 #[derive(Clone, Debug)]
@@ -91,17 +93,15 @@ impl Evaluation<'_, '_> {
         self.problem.product_at(&self.point, direction, curvature)
     }
 
-    /// The Hessian (or the Gauss-Newton matrix), X before Y, each row-major. For one head.
+    /// The Hessian (or the Gauss-Newton matrix), X before Y, each row-major, heads first.
     ///
-    /// Cost: n m d2 (d2 / 2 + d3) + n d1² d2² / 4 + n d1 d2 d3 dv multiply-adds.
+    /// Cost: for each head n m d2 (d2 / 2 + d3) + n d1² d2² / 4 + n d1 d2 d3 dv multiply-adds, for each pair of heads n d1² d2² + 2 n d1 d2 d3 dv.
+    /// The blocks of pairs are exact: they are those of the Gauss-Newton matrix.
     ///
     /// # Errors
-    /// `InvalidParameter` for several heads; `TooLarge`.
+    /// `TooLarge`; `InvalidParameter` where it is not finite.
     pub fn hessian(&self, curvature: Curvature) -> Result<Array, Error> {
         let p = self.problem;
-        if p.scores.heads > 1 {
-            return Err(InputError::parameter("heads", p.scores.heads, "1 for a Hessian as a matrix").into());
-        }
         let dimension = p.scores.of_x() + p.of_y();
         if dimension * dimension > LARGEST_HESSIAN {
             let found = format!("{dimension} x {dimension}");
@@ -112,6 +112,16 @@ impl Evaluation<'_, '_> {
             return Err(overflow());
         }
         Ok(certus_linalg::view::to_array(joint.as_ref()))
+    }
+
+    /// A sketched Hessian in X, with Y held fixed. For one head. Cost: that of the sketch, and at most 33 products with the Hessian.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for several heads; `NotRankOne` where the sketch needs weights of rank one; `TooLarge`; `NotPositiveDefinite`.
+    pub fn sketched_hessian(&self, sketch: Sketch, seed: Seed) -> Result<SketchedHessian, Error> {
+        let point = Point { values: None, ..self.point.clone() };
+        let loss = Loss { problem: self.problem, over: Over::ScoresAt(&self.point.y), unit: 1.0 };
+        SketchedHessian::new(&loss, &self.problem.scores, &point, sketch, seed)
     }
 
     /// beta of each query: the least eigenvalue of the loss's Hessian in its own logits is at least minus that. For one head and one
@@ -146,7 +156,7 @@ impl Problem<'_> {
             let z = &point.z[s][block.rows.start * self.d3..block.rows.end * self.d3];
             let f = self.maps_of(point, k, &mut left, &mut map);
             let p = shaped(&mut slopes, count, seen);
-            self.row_gradients(point, s, z, c, f, seen, &mut out, p);
+            self.row_gradients(point, s, 0, z, c, f, seen, &mut out, p);
             let off = self.slope_rounding(s, block, f, &sizes[s]);
             let visible = &self.scores.sequences[s].visible;
             let rows = block.rows.clone().zip(f.chunks_exact(seen).zip(p.chunks_exact(seen)));

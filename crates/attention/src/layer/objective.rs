@@ -11,6 +11,7 @@ use crate::Error;
 use crate::bilinear::add_regulariser;
 use crate::mask::Mask;
 use crate::newton_steps::Curved;
+use crate::rank_one::RankOne;
 use crate::sample::Sample;
 
 /// What is varied.
@@ -106,5 +107,10 @@ impl Curved for Loss<'_, '_> {
         let mut hessian = drawn.block_hessian(&at, Curvature::GaussNewton, false).xx;
         add_regulariser(&mut hessian, &problem.scores, 1.0);
         Ok(hessian)
+    }
+
+    /// A row's factor is twice the variance of the values under its attention.
+    fn rank_one(&self, point: &Point) -> RankOne {
+        RankOne::new(&self.problem.scores, |k, scratch, weights| self.problem.spread_weights(point, k, scratch, weights))
     }
 }

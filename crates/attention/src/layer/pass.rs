@@ -12,6 +12,7 @@ use certus_numeric::sum::{dot, par_dot};
 use super::problem::Problem;
 use super::values::ValuesSystem;
 use crate::blocks::{Block, PARTS, accumulate, add};
+use crate::rank_one;
 use crate::scores::{product, rows, shaped};
 
 /// What is kept of a point (X, Y).
@@ -306,9 +307,29 @@ impl Problem<'_> {
         }
     }
 
-    fn head_of_y<'y>(&self, y: &'y [f64], h: usize) -> MatRef<'y, f64> {
+    pub(crate) fn head_of_y<'y>(&self, y: &'y [f64], h: usize) -> MatRef<'y, f64> {
         let of_head = self.d3 * self.dv;
         rows_of(&y[h * of_head..(h + 1) * of_head], self.d3, self.dv)
+    }
+
+    /// For each query and key of block k `2 v f`: f the attention, v the variance of the values under it. For one head.
+    pub(crate) fn spread_weights(&self, point: &Point, k: usize, scratch: &mut rank_one::Scratch, weights: &mut Vec<f64>) {
+        let block = &self.scores.blocks[k];
+        let (count, seen) = (block.rows.len(), block.seen);
+        let weights = shaped(weights, count, seen);
+        if seen == 0 {
+            return;
+        }
+        let rank_one::Scratch { left, map, row, .. } = scratch;
+        weights.copy_from_slice(self.maps_of(point, k, left, map));
+        let h = &point.h[block.sequence][0][..seen * self.dv];
+        let (squares, out) = (h.chunks_exact(self.dv).map(|h| dot(h, h)).collect::<Vec<_>>(), shaped(row, count, self.dv));
+        let z = &point.z[block.sequence][block.rows.start * self.d3..block.rows.end * self.d3];
+        product(out, Destination::Replace, 1.0, rows_of(z, count, self.d3), self.head_of_y(&point.y, 0));
+        for (weights, out) in weights.chunks_exact_mut(seen).zip(out.chunks_exact(self.dv)) {
+            let factor = 2.0 * (dot(weights, &squares) - dot(out, out)).max(0.0);
+            weights.iter_mut().for_each(|w| *w *= factor);
+        }
     }
 
     /// The part in Y of the product of the Hessian with a direction of X. Cost: n m (d2 + d3) multiply-adds.

@@ -13,7 +13,8 @@ use super::pass::Point;
 use super::problem::{Params, Problem};
 use crate::certificate::certificate;
 use crate::facts::{Course, Facts};
-use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, validate};
+use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, sketch_facts, validate};
+use crate::sketch::Sketch;
 use crate::warning::warnings;
 use crate::{Certify, Error};
 
@@ -30,7 +31,9 @@ pub struct Solver {
     pub max_iterations: usize,
     /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
     pub max_bytes: usize,
-    /// The source of the queries that [`Method::Sketched`] draws.
+    /// What [`Method::Sketched`] preconditions with.
+    pub sketch: Sketch,
+    /// The source of its random numbers.
     pub seed: Seed,
     /// How much is spent on the certificate.
     pub certify: Certify,
@@ -44,6 +47,7 @@ impl Default for Solver {
             gradient_tolerance: 1e-8,
             max_iterations: 50,
             max_bytes: 2 << 30,
+            sketch: Sketch::Auto,
             seed: Seed(0),
             certify: Certify::Cheap,
         }
@@ -75,6 +79,11 @@ impl Solver {
         Solver { method, ..self }
     }
 
+    /// The same solver by [`Method::Sketched`] with this sketch.
+    pub fn with_sketch(self, sketch: Sketch) -> Self {
+        Solver { method: Method::Sketched, sketch, ..self }
+    }
+
     /// The same solver from another start.
     pub fn with_start(self, start: Params) -> Self {
         Solver { start: Some(start), ..self }
@@ -103,7 +112,7 @@ impl Solver {
     ///
     /// # Errors
     /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `InvalidParameter` where the loss is not finite;
-    /// `TooLarge` where the method's matrices need more than `max_bytes`.
+    /// `TooLarge` where the method's matrices need more than `max_bytes`; `NotRankOne` where the sketch asks for it.
     pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
         self.solve_with(problem, ignore_events)
     }
@@ -140,9 +149,9 @@ impl Solver {
 
     fn start_of(&self, problem: &Problem<'_>) -> Result<Params, Error> {
         let bytes = problem.hessian_bytes(self.method != Method::Sketched);
-        validate(self.gradient_tolerance, self.max_iterations, self.method, bytes, self.max_bytes)?;
-        if matches!(self.method, Method::DenseNewton | Method::Sketched | Method::Plain) && problem.scores.heads > 1 {
-            return Err(InputError::parameter("method", self.method.name(), "auto or krylov with several heads").into());
+        validate(self.gradient_tolerance, self.max_iterations, (self.method, self.sketch), bytes, self.max_bytes)?;
+        if self.method == Method::Sketched && problem.scores.heads > 1 {
+            return Err(InputError::parameter("method", self.method.name(), "auto, krylov or dense-newton with several heads").into());
         }
         let start = self.start.clone().unwrap_or_else(|| problem.reference());
         problem.require(&start, ["x0", "y0"])?;
@@ -167,7 +176,11 @@ impl Solver {
         if over == Over::Both {
             x.extend_from_slice(start.y.as_slice());
         }
-        let found = minimise(&minimiser, &loss, &problem.scores, method, x, self.seed, &mut watch)?;
+        // Steps have no part along what no row of attention sees.
+        let keys = problem.scores.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let found =
+            minimise(&minimiser, &loss, centred.as_ref().unwrap_or(&problem.scores), method, self.sketch, x, self.seed, &mut watch)?;
         let Minimum { point: Some(point), stop, iterations, whole_steps, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start).chain(trace.into_iter().map(f64::exp)).collect();
         // The steps of the others move Y as well.
@@ -181,7 +194,9 @@ impl Solver {
             start_distance: Some(problem.scores.logit_distance(&change)),
             method,
         };
-        self.finish(problem, point, course, trace)
+        let sketch = sketch_facts(&loss, &problem.scores, method, self.sketch, &point, self.seed);
+        let solution = self.finish(problem, point, course, trace)?;
+        Ok(Solution { facts: Facts { sketch, ..solution.facts }, ..solution })
     }
 
     /// By counts of multiply-adds.
@@ -195,16 +210,16 @@ impl Solver {
         let reduced = f64::from(over == Over::Scores);
         let entries = scores.entries() as f64;
         let n = problem.queries() as f64;
-        let formed = entries * d2 * (0.5 * d2 + d3)
-            + n * d1 * d2 * (0.25 * d1 * d2 + reduced * d3 * dv)
+        let heads = scores.heads as f64;
+        let pairs = 0.5 * heads * (heads - 1.0);
+        let formed = heads * entries * d2 * (0.5 * d2 + d3)
+            + n * d1 * d2 * ((0.25 * heads + pairs) * d1 * d2 + reduced * heads * of_y)
+            + pairs * n * d2 * d2 * dv
             + of_x * of_x * (reduced * 0.5 * of_y + of_x / 6.0);
-        let product = entries * (2.0 * d2 + d3 + 3.0 * dv + reduced * (d2 + d3)) + n * (6.0 * d1 * d2 + 6.0 * d3 * dv) + of_x * (d1 + d2);
+        let of_head = entries * (2.0 * d2 + d3 + 3.0 * dv + reduced * (d2 + d3)) + n * (6.0 * d1 * d2 + 6.0 * d3 * dv);
+        let product = heads * of_head + of_x * (d1 + d2);
         let bytes = problem.hessian_bytes(over == Over::Scores);
-        if scores.heads == 1 && bytes <= self.max_bytes as f64 && formed < USUAL_PRODUCTS * product {
-            Method::DenseNewton
-        } else {
-            Method::Krylov
-        }
+        if bytes <= self.max_bytes as f64 && formed < USUAL_PRODUCTS * product { Method::DenseNewton } else { Method::Krylov }
     }
 
     fn finish(&self, problem: &Problem<'_>, point: Point, course: Course, trace: Vec<f64>) -> Result<Solution, Error> {
@@ -214,7 +229,16 @@ impl Solver {
         facts.targets = problem.queries() * problem.dv;
         facts.gradient = (norm2(&problem.gradient_x(&point)), norm2(&problem.gradient_y(&point)));
         facts.values_singular = point.values.as_ref().is_some_and(|values| values.is_singular());
-        facts.kantorovich = problem.kantorovich(&point, course.start_distance, self.certify).unwrap_or(None);
+        facts.kantorovich = match problem.scores.centred_keys()? {
+            None => problem.kantorovich(&point, course.start_distance, self.certify).unwrap_or(None),
+            Some(keys) => {
+                let scores = problem.scores.with_keys(&keys);
+                let centred =
+                    Problem { scores, outputs: problem.outputs.clone(), gram3: problem.gram3.clone(), y0: problem.y0.clone(), ..*problem };
+                let seen = centred.point(&point.x, Some(&point.y), true)?.ok_or_else(overflow)?;
+                centred.kantorovich(&seen, course.start_distance, self.certify).unwrap_or(None)
+            }
+        };
         facts.norms = problem.norms(&point)?;
         if self.certify == Certify::Full && problem.scores.heads == 1 {
             // What is enough everywhere is enough here: where rows hardly move, beta is rounding.

@@ -1,12 +1,14 @@
 //! Loss, gradient and curvature at a point of the caller's.
 
 use certus_contract::InputError;
-use certus_numeric::{Array, ScaledValue};
+use certus_numeric::{Array, ScaledValue, Seed};
 
+use super::objective::Loss;
 use super::pass::Point;
 use super::problem::Problem;
 use crate::Error;
 use crate::bilinear::{Bilinear, require_shape, shaped_array};
+use crate::{Sketch, SketchedHessian};
 
 /// The loss and its derivatives at a point.
 #[derive(Clone, Debug)]
@@ -73,6 +75,16 @@ impl<'a> Problem<'a> {
 }
 
 impl Evaluation<'_, '_> {
+    /// A sketched Hessian, as the other derivatives are. Cost: that of the sketch, and at most 33 products with the Hessian.
+    ///
+    /// # Errors
+    /// `NotRankOne` where the sketch needs weights of rank one; `TooLarge`; `NotPositiveDefinite`.
+    pub fn sketched_hessian(&self, sketch: Sketch, seed: Seed) -> Result<SketchedHessian, Error> {
+        let loss = Loss { problem: self.problem, start: 1.0.into() };
+        let found = SketchedHessian::new(&loss, &self.problem.scores, &self.point, sketch, seed)?;
+        Ok(SketchedHessian { hessian: found.hessian.map(|v| self.factor * v), ..found })
+    }
+
     /// The product of the Hessian with a direction, over e^log_scale.
     ///
     /// # Errors

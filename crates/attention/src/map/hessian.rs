@@ -66,7 +66,7 @@ impl Problem<'_> {
                     }
                 }
             }
-            let queries = scores.sequences[block.sequence].squares(block.rows.clone(), queries);
+            let queries = scores.sequences[block.sequence].squares(0, block.rows.clone(), queries);
             product(
                 sum,
                 Destination::Add,
@@ -80,7 +80,7 @@ impl Problem<'_> {
         let mut sum = accumulate(&scores.blocks, (PARTIAL / size).max(2), zero, of_block, |total, part| add(total, &part));
         let unit = if self.is_regularised() { (-point.log_unit).exp() } else { 0.0 };
         if scores.logit_reg > 0.0 {
-            scores.add_metric(unit * scores.logit_reg, &mut sum);
+            scores.add_metric(0, unit * scores.logit_reg, &mut sum);
         }
         let mut hessian = expand(&sum, scores.d1, scores.d2);
         (0..scores.of_x()).for_each(|j| hessian[(j, j)] += unit * scores.ridge);

@@ -12,6 +12,7 @@ use crate::bilinear::add_regulariser;
 use crate::layer::overflow;
 use crate::mask::Mask;
 use crate::newton_steps::Curved;
+use crate::rank_one::RankOne;
 use crate::sample::Sample;
 
 /// The loss of a map problem.
@@ -80,5 +81,10 @@ impl Curved for Loss<'_, '_> {
             add_regulariser(&mut hessian, &problem.scores, (-point.log_unit).exp());
         }
         Ok(hessian)
+    }
+
+    /// A row's factor is twice the variance of its keys' unit vectors, times its weight; for cross-entropy 1.
+    fn rank_one(&self, point: &Point) -> RankOne {
+        RankOne::new(&self.problem.scores, |k, scratch, weights| self.problem.spread_weights(point, k, scratch, weights))
     }
 }

@@ -16,6 +16,7 @@ use certus_numeric::sum::{dot, sum};
 
 use super::problem::{Form, Problem};
 use crate::blocks::{Block, PARTS, accumulate, add};
+use crate::rank_one;
 use crate::scores::shaped;
 
 /// What is kept of a point X.
@@ -286,6 +287,24 @@ impl Problem<'_> {
         }
         let factor = self.slope_factor(weight);
         RowForm { slope: factor, kappa: factor, gamma }
+    }
+
+    /// For each query and key of block k `c f`, f the attention: the curvature of the row is at most `c (diag(f) - f fᵀ)` where it fits.
+    pub(crate) fn spread_weights(&self, point: &Point, k: usize, scratch: &mut rank_one::Scratch, weights: &mut Vec<f64>) {
+        let block = &self.scores.blocks[k];
+        let weights = shaped(weights, block.rows.len(), block.seen);
+        if block.seen == 0 {
+            return;
+        }
+        weights.copy_from_slice(self.map_of(point, k, &mut scratch.left, &mut scratch.map));
+        for (i, row) in block.rows.clone().zip(weights.chunks_exact_mut(block.seen)) {
+            let factor = match self.form {
+                Form::CrossEntropy => 1.0,
+                Form::Normalised => 2.0 * (1.0 - dot(row, row)).max(0.0),
+                Form::Rescaled => 2.0 * point.weights[block.sequence][i] * (1.0 - dot(row, row)).max(0.0),
+            };
+            row.iter_mut().for_each(|w| *w *= factor);
+        }
     }
 
     /// By what p is multiplied, for a row of this weight.

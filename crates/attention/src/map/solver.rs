@@ -14,7 +14,8 @@ use crate::bilinear::{require_shape, shaped_array};
 use crate::certificate::certificate;
 use crate::facts::{Course, Facts};
 use crate::layer::overflow;
-use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, validate};
+use crate::newton_steps::{Method, USUAL_PRODUCTS, minimise, sketch_facts, validate};
+use crate::sketch::Sketch;
 use crate::warning::warnings;
 use crate::{Certify, Error};
 
@@ -33,7 +34,9 @@ pub struct Solver {
     pub max_iterations: usize,
     /// The most memory for matrices of the Hessian, in bytes. Default 2 GiB.
     pub max_bytes: usize,
-    /// The source of the queries that [`Method::Sketched`] draws.
+    /// What [`Method::Sketched`] preconditions with.
+    pub sketch: Sketch,
+    /// The source of its random numbers.
     pub seed: Seed,
     /// How much is spent on the certificate.
     pub certify: Certify,
@@ -48,6 +51,7 @@ impl Default for Solver {
             gradient_tolerance: 1e-8,
             max_iterations: 50,
             max_bytes: 2 << 30,
+            sketch: Sketch::Auto,
             seed: Seed(0),
             certify: Certify::Cheap,
         }
@@ -82,6 +86,11 @@ impl Solver {
         Solver { method, ..self }
     }
 
+    /// The same solver by [`Method::Sketched`] with this sketch.
+    pub fn with_sketch(self, sketch: Sketch) -> Self {
+        Solver { method: Method::Sketched, sketch, ..self }
+    }
+
     /// The same solver from another start.
     pub fn with_start(self, start: Array) -> Self {
         Solver { start: Some(start), ..self }
@@ -113,7 +122,8 @@ impl Solver {
     /// 2 n m d2. Memory: the inputs, and the maps where they are no more than 128 MB.
     ///
     /// # Errors
-    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `TooLarge`; `UnboundedRescaled`; `NotStochastic` for a convex start.
+    /// `InvalidParameter`, `DimensionMismatch`, `NonFinite` for options and start; `TooLarge`; `UnboundedRescaled`; `NotStochastic` for a convex start; `NotRankOne` where the
+    /// sketch asks for it.
     pub fn solve(&self, problem: &Problem<'_>) -> Result<Solution, Error> {
         self.solve_with(problem, ignore_events)
     }
@@ -125,7 +135,7 @@ impl Solver {
     /// As [`Solver::solve`].
     pub fn solve_with(&self, problem: &Problem<'_>, mut observer: impl FnMut(&Event) -> ControlFlow<()>) -> Result<Solution, Error> {
         let of_x = problem.scores.of_x() as f64;
-        validate(self.gradient_tolerance, self.max_iterations, self.method, 32.0 * of_x * of_x, self.max_bytes)?;
+        validate(self.gradient_tolerance, self.max_iterations, (self.method, self.sketch), 32.0 * of_x * of_x, self.max_bytes)?;
         if problem.form == Form::Rescaled && !problem.is_regularised() && problem.scores.shifts()? {
             return Err(Error::UnboundedRescaled);
         }
@@ -157,7 +167,10 @@ impl Solver {
             }
         }
         drop(at_start);
-        let mut run = |x: Vec<f64>| minimise(&self.minimiser(), &loss, &problem.scores, method, x, self.seed, &mut observer);
+        let keys = problem.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let scores = centred.as_ref().unwrap_or(&problem.scores);
+        let mut run = |x: Vec<f64>| minimise(&self.minimiser(), &loss, scores, method, self.sketch, x, self.seed, &mut observer);
         let mut found = run(x)?;
         // Where the convex start led to nothing better than the start that was given, that is where to begin.
         if found.stop != Stop::Observer && found.point.as_ref().is_none_or(|point| point.loss > loss_start) {
@@ -172,7 +185,9 @@ impl Solver {
         let newton_steps = if method.solves_exactly() { whole_steps } else { 0 };
         course.iterations += iterations;
         (course.status, course.other_steps) = (stop.status(), course.iterations - newton_steps);
-        self.finish(problem, &point, start.as_slice(), loss_start, course, trace)
+        let sketch = sketch_facts(&loss, &problem.scores, method, self.sketch, &point, self.seed);
+        let solution = self.finish(problem, &point, start.as_slice(), loss_start, course, trace)?;
+        Ok(Solution { facts: Facts { sketch, ..solution.facts }, ..solution })
     }
 
     /// A minimiser without a certificate.
@@ -185,7 +200,10 @@ impl Solver {
         let at_start = problem.point(&start, true).ok_or_else(overflow)?;
         let norm = norm2(&problem.gradient(&at_start)).max(1.0);
         let loss = Loss { problem, start: norm.into() };
-        Ok(minimise(&self.minimiser(), &loss, &problem.scores, self.choice(problem), start, self.seed, observer)?)
+        let keys = problem.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let scores = centred.as_ref().unwrap_or(&problem.scores);
+        minimise(&self.minimiser(), &loss, scores, self.choice(problem), self.sketch, start, self.seed, observer)
     }
 
     fn minimiser(&self) -> Minimiser {
@@ -223,7 +241,15 @@ impl Solver {
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
-        facts.kantorovich = problem.kantorovich(point, start_distance, self.certify).unwrap_or(None);
+        facts.kantorovich = match problem.centred_keys()? {
+            None => problem.kantorovich(point, start_distance, self.certify).unwrap_or(None),
+            Some(keys) => {
+                let scores = problem.scores.with_keys(&keys);
+                let centred = Problem { scores, form: problem.form, targets: problem.targets.clone(), squares: problem.squares.clone() };
+                let seen = centred.point(&point.x, true).ok_or_else(overflow)?;
+                centred.kantorovich(&seen, start_distance, self.certify).unwrap_or(None)
+            }
+        };
         facts.norms = problem.norms(point)?;
         if self.certify == Certify::Full {
             // What is enough everywhere is enough here.
@@ -257,6 +283,11 @@ pub fn distill_map(problem: &Problem<'_>) -> Result<Solution, Error> {
 }
 
 impl Problem<'_> {
+    /// As for the score matrices; of the rescaled form a shift of the logits is seen.
+    fn centred_keys(&self) -> Result<Option<Vec<Vec<Array>>>, Error> {
+        if self.form == Form::Rescaled { Ok(None) } else { Ok(self.scores.centred_keys()?) }
+    }
+
     /// What may be believed of a point, whoever found it.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub(super) struct Evaluate {
     /// Y, for fit
     #[arg(long, value_name = "FILE", required_if_eq("problem", "fit"))]
     y: Option<InFile>,
-    /// Also the Hessian, X before Y, each row by row; for one head
+    /// Also the Hessian, X before Y, each row by row, heads first
     #[arg(long)]
     hessian: bool,
     /// Also the product of the Hessian with this direction of X

@@ -1,7 +1,7 @@
 //! `certus attention fit`.
 
 use certus_attention::layer::{Params, Solver};
-use certus_attention::{Certify, Method, Split};
+use certus_attention::{Certify, Method, Sketch, Split};
 use certus_io::read_array;
 
 use super::problem::{ProblemArgs, ValuesArgs};
@@ -43,6 +43,9 @@ pub(super) struct SolverArgs {
     /// How the Hessian enters a step
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     method: MethodArg,
+    /// What --method sketched preconditions with
+    #[arg(long, value_enum, default_value_t = SketchArg::Auto)]
+    sketch: SketchArg,
     /// Stop when the norm of the gradient is at most this times the larger of 1 and that at the start
     #[arg(long, value_name = "E", default_value = "1e-8", value_parser = args::positive)]
     pub(super) gtol: f64,
@@ -58,19 +61,43 @@ pub(super) struct SolverArgs {
 enum MethodArg {
     /// By counts of operations
     Auto,
-    /// As a matrix, for one head
+    /// As a matrix
     DenseNewton,
     /// As a product: conjugate gradients with the Kronecker preconditioner
     Krylov,
-    /// As a product, preconditioned by a Hessian of sampled queries, for one head
+    /// As a product, preconditioned by a sketched Hessian (--sketch), for one head and many queries
     Sketched,
-    /// As a matrix, and only whole Newton steps, for one head: the theorem's iteration, which may get nowhere
+    /// As a matrix, and only whole Newton steps: the theorem's iteration, which may get nowhere
     Plain,
     /// Not at all, to compare with
     Lbfgs,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SketchArg {
+    /// Weights of rank one where they are near enough, else sampled queries
+    Auto,
+    /// Queries drawn by leverage
+    Rows,
+    /// The weights of queries and keys as a matrix of rank one, and nothing random
+    RankOne,
+    /// The same by TensorSketch: no cheaper, to compare with the theorem
+    TensorSketch,
+    /// The same by TensorSRHT
+    TensorSrht,
+}
+
 impl SolverArgs {
+    pub(super) fn sketch(&self) -> Sketch {
+        match self.sketch {
+            SketchArg::Auto => Sketch::Auto,
+            SketchArg::Rows => Sketch::Rows,
+            SketchArg::RankOne => Sketch::RankOne,
+            SketchArg::TensorSketch => Sketch::TensorSketch,
+            SketchArg::TensorSrht => Sketch::TensorSrht,
+        }
+    }
+
     pub(super) fn method(&self) -> Method {
         match self.method {
             MethodArg::Auto => Method::Auto,
@@ -89,6 +116,7 @@ impl SolverArgs {
     pub(super) fn solver(&self, ctx: &Context) -> Solver {
         Solver {
             method: self.method(),
+            sketch: self.sketch(),
             gradient_tolerance: self.gtol,
             max_iterations: self.max_iter,
             seed: ctx.seed(),

@@ -72,6 +72,7 @@ impl Verb for Map {
         let problem = self.problem.map(self.form.into(), kept, &data)?;
         let solver = Solver {
             method: self.solver.method(),
+            sketch: self.solver.sketch(),
             start,
             convex_start: self.convex_start,
             gradient_tolerance: self.solver.gtol,

@@ -70,6 +70,14 @@ fn finish(report: Report, facts: &Facts, warnings: &[String]) -> Report {
         .metric("kantorovich_h", found.and_then(|k| k.h))
         .metric("method", facts.method.name())
         .warnings(warnings);
+    let report = match facts.sketch {
+        Some(sketch) => report
+            .metric("sketch", sketch.sketch.name())
+            .metric("sketch_rows", sketch.rows)
+            .metric("sketch_epsilon", sketch.epsilon())
+            .metric("rank_one_distance", sketch.distance),
+        None => report,
+    };
     let Some((test, radius)) = found.and_then(|k| Some((k, k.logit_radius?))) else {
         return report.note("Nothing is known of a minimum near this point.");
     };
