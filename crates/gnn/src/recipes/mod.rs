@@ -9,11 +9,11 @@ mod neighbours;
 
 use crate::features::FeatureStats;
 use crate::graph::Normalisation;
-use crate::spec::{Join, LayerSpec, MOST_STEPS, Norm, Op, Reduce};
+use crate::spec::{Join, LayerSpec, Norm, Op, Reduce};
 use crate::steps::{Epilogue, From, INPUT, Kind, Layout, Meeting, Operator, OwnTerm, PanelOut, Propagate, Recipe, Term, Val, VectorSlot};
 use attention::{gat_concat, gat_mean, gatv2};
 use builder::Builder;
-use neighbours::{aggregate_rows, alone, beside_sliced, beside_wide};
+use neighbours::{aggregate_rotated, aggregate_rows, alone, beside_rotated, beside_wide};
 
 /// Whether the linear map or the aggregation comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +56,19 @@ pub(crate) fn order(layer: &LayerSpec, input: Input, asked: Option<Order>) -> Or
         _ if layer.project => Order::CombineFirst,
         _ if matches!(input, Input::Features(stats) if stats.is_sparse()) => Order::CombineFirst,
         _ if layer.in_channels < narrow => Order::AggregateFirst,
+        // As many columns over edges; a sum that is made row by row is held nowhere.
+        _ if layer.in_channels == narrow && sums_by_rows(layer, input) => Order::AggregateFirst,
         _ => Order::CombineFirst,
+    }
+}
+
+/// Whether a layer of equal widths takes no more bytes if it aggregates first: features in memory are read at random where they stand, and
+/// a node's own part needs the input to the end in either order.
+fn sums_by_rows(layer: &LayerSpec, input: Input) -> bool {
+    match (layer.op, input) {
+        (Op::Sage | Op::Graphconv | Op::Gin, Input::Features(_)) => !layer.skip,
+        (Op::Sage | Op::Graphconv, Input::Value(_)) => layer.root_weight,
+        _ => false,
     }
 }
 
@@ -75,15 +87,18 @@ pub(crate) fn recipes(layer: &LayerSpec, context: Context, s: usize, spill: bool
         (Op::Gin, Order::CombineFirst) => vec![gin_after(new())],
         (Op::Gin, Order::AggregateFirst) => vec![gin_before(new())],
         (Op::Sage | Op::Graphconv, Order::CombineFirst) if layer.root_weight => {
-            let mut ways = vec![beside_wide(new())];
-            // Each panel is a step.
-            if !spill && layer.out_channels.div_ceil(s) <= MOST_STEPS {
-                ways.push(beside_sliced(new()));
+            // Rounded to fewer bits, a sum that stands alone would differ.
+            if spill { vec![beside_wide(new())] } else { vec![beside_wide(new()), beside_rotated(new())] }
+        }
+        (Op::Sage | Op::Graphconv, Order::CombineFirst) => vec![alone(new())],
+        (Op::Sage | Op::Graphconv, Order::AggregateFirst) => {
+            let streamed = matches!(context.input, Input::Features(stats) if stats.is_by_blocks());
+            let mut ways = vec![aggregate_rows(new(), spill)];
+            if streamed && !spill && !layer.skip && !layer.project {
+                ways.push(aggregate_rotated(new()));
             }
             ways
         }
-        (Op::Sage | Op::Graphconv, Order::CombineFirst) => vec![alone(new())],
-        (Op::Sage | Op::Graphconv, Order::AggregateFirst) => vec![aggregate_rows(new(), spill)],
         (Op::Gat, _) if layer.heads == 1 || layer.concat => vec![gat_concat(new())],
         (Op::Gat, _) => vec![gat_mean(new())],
         (Op::Gatv2, _) => vec![gatv2(new())],
@@ -273,6 +288,14 @@ fn gin_after(mut b: Builder) -> Recipe {
 
 fn gin_before(mut b: Builder) -> Recipe {
     b.hold_skipped_features();
+    let hidden = Layout::plain(b.layer.hidden_channels());
+    if b.from == From::Features && matches!(b.input, Input::Features(FeatureStats::Dense { .. })) {
+        b.hops += 1;
+        let terms = vec![Term { over_edges: Some((GIN_SUM, false)), ..Term::own(b.from, b.matrix(0, hidden.width)) }];
+        let epilogue = gin_hidden(&b);
+        let z = b.rows(terms, epilogue, hidden, vec![]);
+        return gin_end(b, z);
+    }
     let y = match b.from {
         From::Features => b.load(None),
         From::Value(value) => value,
@@ -283,7 +306,6 @@ fn gin_before(mut b: Builder) -> Recipe {
     let sum = if keep { b.value(b.values[y]) } else { y };
     let (panels, out) = (0..b.panels(y), if keep { PanelOut::Fresh(sum, 0) } else { PanelOut::Rotate });
     b.push(Kind::Panels { src: y, panels, operator: GIN_SUM, epilogue: Epilogue::default(), out, frame: (sum, 0) }, vec![], vec![]);
-    let hidden = Layout::plain(b.layer.hidden_channels());
     let terms = vec![Term::own(From::Value(sum), b.matrix(0, hidden.width))];
     let epilogue = gin_hidden(&b);
     let z = b.rows(terms, epilogue, hidden, vec![sum]);
