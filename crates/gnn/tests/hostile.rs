@@ -402,8 +402,8 @@ fn options_that_are_no_numbers_are_refused() {
     refused(with(Op::Appnp, |l| l.alpha = Some(f32::NAN)), "InvalidOption", &["alpha"]);
     refused(with(Op::Gcn, |l| l.self_loop_weight = f32::NAN), "InvalidOption", &["self_loop_weight"]);
     refused(with(Op::Gin, |l| l.eps = f32::INFINITY), "InvalidOption", &["eps"]);
-    refused(with(Op::Gin, |l| l.hidden = Some(0)), "InvalidOption", &["hidden"]);
-    refused(with(Op::Gin, |l| l.hidden = Some(usize::MAX)), "InvalidOption", &["hidden"]);
+    refused(with(Op::Gin, |l| l.hidden = Some(vec![4, 0])), "InvalidOption", &["hidden"]);
+    refused(with(Op::Gin, |l| l.hidden = Some(vec![usize::MAX])), "InvalidOption", &["hidden"]);
     refused(with(Op::Tag, |l| l.hops = None), "InvalidOption", &["K"]);
     refused(with(Op::Gat, |l| (l.heads, l.out_channels) = (usize::MAX, 2)), "InvalidOption", &["heads"]);
     refused(with(Op::Gat, |l| (l.heads, l.out_channels) = (1 << 20, 1 << 20)), "InvalidOption", &["heads"]);

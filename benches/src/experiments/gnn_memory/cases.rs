@@ -106,9 +106,9 @@ fn weights(layer: &LayerSpec) -> Weights {
             vec![("lin_l.weight", matrix(output, input, 1)), ("lin_l.bias", vector(output, 2)), ("lin_r.weight", matrix(output, input, 3))]
         }
         Op::Gin => vec![
-            ("nn.0.weight", matrix(layer.hidden_channels(), input, 1)),
-            ("nn.0.bias", vector(layer.hidden_channels(), 2)),
-            ("nn.2.weight", matrix(output, layer.hidden_channels(), 3)),
+            ("nn.0.weight", matrix(output, input, 1)),
+            ("nn.0.bias", vector(output, 2)),
+            ("nn.2.weight", matrix(output, output, 3)),
             ("nn.2.bias", vector(output, 4)),
         ],
         Op::Gat => vec![

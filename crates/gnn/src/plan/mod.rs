@@ -467,7 +467,7 @@ fn widest(layer: &LayerSpec) -> usize {
     if layer.op == Op::Jk {
         return 0;
     }
-    let hidden = if layer.op == Op::Gin { layer.hidden_channels() } else { 0 };
+    let hidden = if layer.op == Op::Gin { layer.mlp_channels().into_iter().max().unwrap_or(0) } else { 0 };
     let project = if layer.project { layer.in_channels } else { 0 };
     layer.out_channels.max(hidden).max(project)
 }

@@ -46,7 +46,7 @@ pub(crate) struct Context<'a> {
 /// The order of a layer, where both are the same function: that which was asked for, or that with fewer columns over edges.
 pub(crate) fn order(layer: &LayerSpec, input: Input, asked: Option<Order>) -> Order {
     let narrow = match layer.op {
-        Op::Gin => layer.hidden_channels(),
+        Op::Gin => layer.mlp_channels()[0],
         _ => layer.out_channels,
     };
     match (layer.op, layer.reduce()) {
@@ -253,19 +253,28 @@ fn tag(mut b: Builder) -> Recipe {
     b.recipe(v)
 }
 
-/// The rest of GIN's network, after its first linear map.
-fn gin_end(b: Builder, hidden: Val) -> Recipe {
-    let out = b.layer.out_channels;
-    let terms = vec![Term::own(From::Value(hidden), b.matrix(1, out))];
-    let bias = b.layer.bias.then_some(VectorSlot::Bias);
-    b.finish_rows(terms, Epilogue { bias, ..Epilogue::default() }, Layout::plain(out), vec![hidden])
+/// The rest of GIN's network after its first linear map, if there is one: each map in place.
+fn gin_end(mut b: Builder, mut hidden: Val) -> Recipe {
+    let channels = b.layer.mlp_channels();
+    let last = channels.len() - 1;
+    for (map, &out) in channels.iter().enumerate().skip(1) {
+        let (terms, epilogue) = (vec![Term::own(From::Value(hidden), b.matrix(map, out))], gin_epilogue(&b, map, last));
+        if map == last {
+            return b.finish_rows(terms, epilogue, Layout::plain(out), vec![hidden]);
+        }
+        hidden = b.rows(terms, epilogue, Layout::plain(out), vec![hidden]);
+    }
+    b.finish_panels(hidden)
 }
 
-/// What stands between GIN's two linear maps.
-fn gin_hidden(b: &Builder) -> Epilogue {
+/// What follows GIN's linear map of this number.
+fn gin_epilogue(b: &Builder, map: usize, last: usize) -> Epilogue {
+    if map == last {
+        return Epilogue { bias: b.bias(), ..Epilogue::default() };
+    }
     Epilogue {
-        bias: b.layer.bias.then_some(VectorSlot::Hidden),
-        affine: b.layer.mlp_norm.map(|_| (VectorSlot::HiddenScale, VectorSlot::HiddenShift)),
+        bias: b.layer.bias.then_some(VectorSlot::Hidden(map)),
+        affine: b.layer.mlp_norm.map(|_| (VectorSlot::HiddenScale(map), VectorSlot::HiddenShift(map))),
         activation: crate::spec::Activation::Relu,
         ..Epilogue::default()
     }
@@ -275,12 +284,15 @@ const GIN_SUM: Operator = Operator { reduce: Reduce::Sum, weighted: false, drop_
 
 fn gin_after(mut b: Builder) -> Recipe {
     b.hold_skipped_features();
-    let hidden = Layout::plain(b.layer.hidden_channels());
-    let terms = vec![Term::own(b.from, b.matrix(0, hidden.width))];
+    let channels = b.layer.mlp_channels();
+    let layout = Layout::plain(channels[0]);
+    let terms = vec![Term::own(b.from, b.matrix(0, layout.width))];
     let free = b.spent();
-    let z = b.rows(terms, Epilogue::default(), hidden, free);
+    let z = b.rows(terms, Epilogue::default(), layout, free);
     b.hops += 1;
-    let epilogue = gin_hidden(&b);
+    let last = channels.len() - 1;
+    let epilogue = gin_epilogue(&b, 0, last);
+    let epilogue = if last == 0 { b.last(epilogue, layout) } else { epilogue };
     let panels = 0..b.panels(z);
     b.push(Kind::Panels { src: z, panels, operator: GIN_SUM, epilogue, out: PanelOut::Rotate, frame: (z, 0) }, vec![], vec![]);
     gin_end(b, z)
@@ -288,26 +300,29 @@ fn gin_after(mut b: Builder) -> Recipe {
 
 fn gin_before(mut b: Builder) -> Recipe {
     b.hold_skipped_features();
-    let hidden = Layout::plain(b.layer.hidden_channels());
-    if b.from == From::Features && matches!(b.input, Input::Features(FeatureStats::Dense { .. })) {
-        b.hops += 1;
-        let terms = vec![Term { over_edges: Some((GIN_SUM, false)), ..Term::own(b.from, b.matrix(0, hidden.width)) }];
-        let epilogue = gin_hidden(&b);
-        let z = b.rows(terms, epilogue, hidden, vec![]);
-        return gin_end(b, z);
-    }
-    let y = match b.from {
-        From::Features => b.load(None),
-        From::Value(value) => value,
+    let channels = b.layer.mlp_channels();
+    let last = channels.len() - 1;
+    let (layout, epilogue) = (Layout::plain(channels[0]), gin_epilogue(&b, 0, last));
+    let (term, free) = match b.from {
+        // Where they stand, they are read at random.
+        From::Features if matches!(b.input, Input::Features(FeatureStats::Dense { .. })) => {
+            b.hops += 1;
+            (Term { over_edges: Some((GIN_SUM, false)), ..Term::own(b.from, b.matrix(0, layout.width)) }, vec![])
+        }
+        from => {
+            let y = if let From::Value(value) = from { value } else { b.load(None) };
+            b.hops += 1;
+            // A skip connection still needs the input.
+            let keep = b.layer.skip;
+            let sum = if keep { b.value(b.values[y]) } else { y };
+            let (panels, out) = (0..b.panels(y), if keep { PanelOut::Fresh(sum, 0) } else { PanelOut::Rotate });
+            b.push(Kind::Panels { src: y, panels, operator: GIN_SUM, epilogue: Epilogue::default(), out, frame: (sum, 0) }, vec![], vec![]);
+            (Term::own(From::Value(sum), b.matrix(0, layout.width)), vec![sum])
+        }
     };
-    b.hops += 1;
-    // A skip connection still needs the input.
-    let keep = b.layer.skip;
-    let sum = if keep { b.value(b.values[y]) } else { y };
-    let (panels, out) = (0..b.panels(y), if keep { PanelOut::Fresh(sum, 0) } else { PanelOut::Rotate });
-    b.push(Kind::Panels { src: y, panels, operator: GIN_SUM, epilogue: Epilogue::default(), out, frame: (sum, 0) }, vec![], vec![]);
-    let terms = vec![Term::own(From::Value(sum), b.matrix(0, hidden.width))];
-    let epilogue = gin_hidden(&b);
-    let z = b.rows(terms, epilogue, hidden, vec![sum]);
+    if last == 0 {
+        return b.finish_rows(vec![term], epilogue, layout, free);
+    }
+    let z = b.rows(vec![term], epilogue, layout, free);
     gin_end(b, z)
 }

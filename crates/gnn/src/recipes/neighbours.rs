@@ -60,7 +60,13 @@ pub(super) fn beside_rotated(mut b: Builder) -> Recipe {
     let (out, from) = (b.layer.out_channels, messages(&mut b));
     let layout = Layout::plain(out);
     // A projection is read no more; the input is.
-    let free = if let From::Value(value) = from && b.layer.project { vec![value] } else { vec![] };
+    let free = if let From::Value(value) = from
+        && b.layer.project
+    {
+        vec![value]
+    } else {
+        vec![]
+    };
     let z = b.rows(vec![Term::own(from, b.matrix(0, out))], Epilogue::default(), layout, free);
     b.hops += 1;
     let (operator, epilogue) = neighbours(b.layer);
