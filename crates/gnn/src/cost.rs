@@ -221,7 +221,7 @@ pub(crate) fn gathered(from: From, values: &[Layout], features: FeatureStats) ->
     match (from, features) {
         (From::Value(value), _) => values[value].columns(),
         // In memory, rows are read where they are.
-        (From::Features, FeatureStats::Dense { .. } | FeatureStats::Sparse { .. }) => 0,
+        (From::Features, FeatureStats::Dense { .. } | FeatureStats::Mapped { .. } | FeatureStats::Sparse { .. }) => 0,
         (From::Features, FeatureStats::Streamed { columns, .. } | FeatureStats::Int8 { columns }) => columns,
     }
 }

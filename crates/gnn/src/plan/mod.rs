@@ -132,11 +132,17 @@ impl std::ops::Deref for Plan<'_> {
 }
 
 impl<'a> Plan<'a> {
-    /// The same options for some nodes alone: their receptive field is computed, nothing else, with the same bits.
+    /// Some nodes alone, planned again with the same options and run: their receptive field is computed, nothing else, with the same bits.
+    /// `run` gets that plan and says what the answer is: [`Plan::run`] for an array with a row for each node that was asked for, in that
+    /// order.
     ///
     /// # Errors
-    /// `InvalidParameter` for a node that the graph has not; as [`Planner::schedule`], the field's sizes in place of the graph's.
-    pub fn of_nodes(&self, nodes: &[u32]) -> Result<Plan<'a>, Error> {
+    /// `InvalidParameter` for a node that the graph has not; as [`Planner::schedule`], the field's sizes in place of the graph's; as `run`.
+    pub fn run_nodes<T>(&self, nodes: &[u32], run: impl FnOnce(&Plan<'a>) -> Result<T, Error>) -> Result<T, Error> {
+        run(&self.of_nodes(nodes)?)
+    }
+
+    fn of_nodes(&self, nodes: &[u32]) -> Result<Plan<'a>, Error> {
         let Some(data) = self.planner.data else { unreachable!("a plan has data") };
         let field = Field::of(data.graph, data.model.spec(), nodes)?;
         // The part is in memory.
@@ -358,6 +364,7 @@ impl<'a> Planner<'a> {
         let resident = Resident {
             graph: self.graph_bytes().saturating_add(more),
             features: self.features.bytes(self.graph.nodes),
+            mapped: self.features.mapped_bytes(self.graph.nodes),
             weights: self.data.map_or(0, |data| data.model.bytes()),
         };
         let candidates = self.candidates(rows_after, output_rows);

@@ -305,7 +305,7 @@ fn gin_before(mut b: Builder) -> Recipe {
     let (layout, epilogue) = (Layout::plain(channels[0]), gin_epilogue(&b, 0, last));
     let (term, free) = match b.from {
         // Where they stand, they are read at random.
-        From::Features if matches!(b.input, Input::Features(FeatureStats::Dense { .. })) => {
+        From::Features if matches!(b.input, Input::Features(stats) if stats.is_dense()) => {
             b.hops += 1;
             (Term { over_edges: Some((GIN_SUM, false)), ..Term::own(b.from, b.matrix(0, layout.width)) }, vec![])
         }

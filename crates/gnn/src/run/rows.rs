@@ -169,9 +169,10 @@ impl Runner<'_> {
                                     Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * stats.columns()], stats.columns())
                                 }
                                 (From::Features, None, FeatureData::Dense(array)) => match &plan.feature_rows {
-                                    None => {
-                                        Input::Dense(&array.as_slice()[rows.start * array.cols()..rows.end * array.cols()], array.cols())
-                                    }
+                                    None => Input::Dense(
+                                        &array.as_slice()[rows.start * stats.columns()..rows.end * stats.columns()],
+                                        stats.columns(),
+                                    ),
                                     Some(_) => Input::RowsByIndex(array),
                                 },
                                 (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use certus_numeric::Array;
-
 use crate::error::Error;
+use crate::features::DenseFeatures;
 use crate::graph::{Incoming as _, Window};
 use crate::kernels::RowsOf;
 use crate::kernels::aggregate::AggregateRow;
@@ -99,7 +98,7 @@ impl RowSums {
         &self,
         window: &mut Window,
         rows: Range<usize>,
-        features: &Array<f32>,
+        features: &DenseFeatures,
         row_of: impl Fn(usize) -> usize,
         out: &mut [f32],
     ) -> Result<(), Error> {

@@ -25,7 +25,7 @@ pub(super) struct Infer {
     /// Its weights: .safetensors or .npz
     #[arg(long, value_name = "FILE")]
     weights: InFile,
-    /// Features in place of those in the graph's file: .npy (dense, streamed) or SciPy's sparse .npz
+    /// Features in place of those in the graph's file: .npy (dense, streamed or mapped) or SciPy's sparse .npz
     #[arg(long, value_name = "FILE")]
     features: Option<InFile>,
     #[command(flatten)]

@@ -29,7 +29,7 @@ pub(super) struct Plan {
     /// Its weights: .safetensors or .npz
     #[arg(long, value_name = "FILE", required_unless_present = "sizes")]
     weights: Option<InFile>,
-    /// Features in place of those in the graph's file: .npy (dense, streamed) or SciPy's sparse .npz
+    /// Features in place of those in the graph's file: .npy (dense, streamed or mapped) or SciPy's sparse .npz
     #[arg(long, value_name = "FILE")]
     features: Option<InFile>,
     /// The graph's sizes in place of a graph: nodes=N,edges=M[,max-degree=D]

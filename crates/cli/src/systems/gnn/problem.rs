@@ -132,6 +132,11 @@ pub(super) struct ScheduleArgs {
     /// The graph is then an .npz that is not compressed (np.savez), or a folder with indptr.npy, indices.npy and perhaps edge_weight.npy.
     #[arg(long)]
     pub(super) graph_on_disk: bool,
+    /// Map the file of --features into memory in place of reading it in blocks: its pages are the system's, and outside the budget
+    ///
+    /// An .npy file of float32 in C order, which must not change meanwhile. Linux only.
+    #[arg(long)]
+    pub(super) features_mapped: bool,
     /// What activations are kept in
     #[arg(long, value_enum, default_value_t)]
     precision: PrecisionArg,
@@ -276,7 +281,16 @@ impl Data {
             let (graph, own) = read_graph(graph.path())?;
             (AnyGraph::Memory(graph), own)
         };
-        let features = choose_features(features, own)?;
+        let features = match (args.features_mapped, features) {
+            (true, Some(file)) => {
+                whole("--features", file)?;
+                Features::mapped(file.path())?
+            }
+            (true, None) => {
+                return Err(InputError::parameter("--features-mapped", "given without --features", "given with FILE.npy").into());
+            }
+            (false, features) => choose_features(features, own)?,
+        };
         let features = if args.precision == PrecisionArg::Int8 { features.int8()? } else { features };
         Ok(Data { model, graph, features })
     }
@@ -289,12 +303,13 @@ impl Data {
     }
 }
 
-/// A planner from sizes alone: features dense and streamed, or in memory in 8 bits.
+/// A planner from sizes alone: features dense and streamed or mapped, or in memory in 8 bits.
 pub(super) fn from_sizes<'a>(spec: &'a ModelSpec, sizes: Sizes, args: &ScheduleArgs) -> Planner<'a> {
     let graph = GraphStats { nodes: sizes.nodes, edges: sizes.edges, weighted: false };
     let columns = spec.in_channels();
     let features = match args.precision {
         PrecisionArg::Int8 => FeatureStats::Int8 { columns },
+        _ if args.features_mapped => FeatureStats::Mapped { columns },
         _ => FeatureStats::Streamed { columns, entry_bytes: 4 },
     };
     let planner = args.apply(Planner::from_stats(spec, graph, features));
@@ -311,6 +326,7 @@ pub(super) fn report(report: Report, schedule: &Schedule) -> Report {
         .metric("undecomposed_peak", schedule.undecomposed_peak)
         .metric("full_width_peak", schedule.full_width_peak)
         .metric("resident_bytes", schedule.resident.total())
+        .metric("mapped_bytes", schedule.resident.mapped)
         .metric("overhead_bytes", schedule.overhead)
         .metric("tier", schedule.tier.to_string())
         .metric("graph_on_disk", schedule.graph_on_disk)
