@@ -226,12 +226,14 @@ impl Binder<'_> {
                 let alone = (last == 0).then(|| format!("nn.{part}"));
                 [format!("nn.{place}.{part}"), format!("nn.lins.{map}.{part}")].into_iter().chain(alone).collect::<Vec<_>>()
             };
-            let slot = if map == last { VectorSlot::Bias } else { VectorSlot::Hidden(map) };
+            // Fewer than 4096.
+            let number = map as u16;
+            let slot = if map == last { VectorSlot::Bias } else { VectorSlot::Hidden(number) };
             self.matrix(params, map, &names("weight"), input, out)?;
             self.vector_if(layer.bias, params, slot, &names("bias"), out)?;
             if batch && map < last {
                 let names = [self.full(&format!("nn.{}", place + 1)), self.full(&format!("nn.norms.{map}"))];
-                self.named_norm(params, Norm::Batch, &names, out, (VectorSlot::HiddenScale(map), VectorSlot::HiddenShift(map)))?;
+                self.named_norm(params, Norm::Batch, &names, out, (VectorSlot::HiddenScale(number), VectorSlot::HiddenShift(number)))?;
             }
             input = out;
         }

@@ -65,9 +65,9 @@ pub(crate) enum VectorSlot {
     Right,
     Project,
     /// Of the norm and the bias after gin's linear map of this number.
-    Hidden(usize),
-    HiddenScale(usize),
-    HiddenShift(usize),
+    Hidden(u16),
+    HiddenScale(u16),
+    HiddenShift(u16),
     Source,
     Target,
     NormScale,

@@ -272,9 +272,11 @@ fn gin_epilogue(b: &Builder, map: usize, last: usize) -> Epilogue {
     if map == last {
         return Epilogue { bias: b.bias(), ..Epilogue::default() };
     }
+    // Fewer than 4096.
+    let number = map as u16;
     Epilogue {
-        bias: b.layer.bias.then_some(VectorSlot::Hidden(map)),
-        affine: b.layer.mlp_norm.map(|_| (VectorSlot::HiddenScale(map), VectorSlot::HiddenShift(map))),
+        bias: b.layer.bias.then_some(VectorSlot::Hidden(number)),
+        affine: b.layer.mlp_norm.map(|_| (VectorSlot::HiddenScale(number), VectorSlot::HiddenShift(number))),
         activation: crate::spec::Activation::Relu,
         ..Epilogue::default()
     }

@@ -81,7 +81,7 @@ impl Verb for Infer {
     ];
 
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
-        let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref(), &self.schedule)?;
+        let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref(), &self.schedule, ctx)?;
         let plan = self.schedule.apply(data.planner()).plan()?;
         let staged = ctx.stage(&self.out)?;
         let solution = match plan.run_to_npy(staged.path(), self.head.into(), ctx.observer()) {

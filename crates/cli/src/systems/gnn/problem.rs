@@ -12,6 +12,7 @@ use certus_gnn::{
 use certus_io::Source;
 
 use crate::args::InFile;
+use crate::context::Context;
 use crate::error::CliError;
 use crate::outputs::reason;
 use crate::report::Report;
@@ -267,6 +268,7 @@ impl Data {
         weights: &InFile,
         features: Option<&InFile>,
         args: &ScheduleArgs,
+        ctx: &Context,
     ) -> Result<Data, CliError> {
         args.check()?;
         whole("--graph", graph)?;
@@ -274,6 +276,7 @@ impl Data {
         let spec = read_spec(model)?;
         let weights = Weights::read(weights.path())?;
         let model = Model::new(spec, &weights)?;
+        super::go_on(ctx)?;
         let (graph, own) = if args.graph_on_disk {
             let (graph, own) = open_graph(graph.path())?;
             (AnyGraph::Disk(Box::new(graph)), own)
@@ -281,6 +284,7 @@ impl Data {
             let (graph, own) = read_graph(graph.path())?;
             (AnyGraph::Memory(graph), own)
         };
+        super::go_on(ctx)?;
         let features = match (args.features_mapped, features) {
             (true, Some(file)) => {
                 whole("--features", file)?;
@@ -292,6 +296,7 @@ impl Data {
             (false, features) => choose_features(features, own)?,
         };
         let features = if args.precision == PrecisionArg::Int8 { features.int8()? } else { features };
+        super::go_on(ctx)?;
         Ok(Data { model, graph, features })
     }
 
