@@ -251,7 +251,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether linear maps or aggregations come first, in layers where both are the same function; by default that which has fewer columns
-    /// over edges. It is the same result but for the last bits. In other layers (a maximum, attention) it changes nothing.
+    /// over edges, and of equally many the aggregation where that holds no more bytes (sage, graphconv, gin). It is the same result but for the last bits. In other layers (a maximum, attention) it changes nothing.
     pub fn order(self, order: Order) -> Self {
         Planner { order: Some(order), ..self }
     }
