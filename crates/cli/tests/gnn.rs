@@ -121,6 +121,18 @@ fn order_and_half_precision_without_bounds_are_options() {
     assert!(unbounded["metrics"].get("max_error_bound").is_none() && bounded["metrics"]["max_error_bound"].is_number());
     let minimum = |value: &Value| bytes(value, "minimum_budget");
     assert!(minimum(&unbounded) < minimum(&all) && minimum(&all) < minimum(&bounded));
+    // Of features in a file that is mapped nothing is read but its pages.
+    certus_io::write_npy(dir.join("m.npy"), &certus_gnn::synth::hash_features(1000, 120, certus_numeric::Seed(5))).unwrap();
+    let (streamed, expected_of_file) = run("--features m.npy");
+    if cfg!(target_os = "linux") {
+        let (mapped, same) = run("--features m.npy --features-mapped");
+        assert!(same == expected_of_file && mapped["certificate"]["verdict"] == "holds", "{mapped}");
+        assert_eq!((bytes(&mapped, "mapped_bytes"), bytes(&mapped, "bytes_read")), (4 * 120_000, 0));
+        assert_eq!((bytes(&streamed, "mapped_bytes"), bytes(&streamed, "bytes_read")), (0, 4 * 120_000));
+        assert_eq!(bytes(&mapped, "resident_bytes"), bytes(&streamed, "resident_bytes"));
+    }
+    let (code, refused) = run_json(dir, &format!("certus gnn plan {MODEL} --features-mapped"));
+    assert_eq!((code, &refused["error"]["kind"]), (2, &"InvalidParameter".into()), "{refused}");
     // Features in 8 bits are dense ones.
     let (code, refused) = run_json(dir, &format!("certus gnn plan {MODEL} --precision int8"));
     assert_eq!((code, &refused["error"]["kind"]), (2, &"UnsupportedFormat".into()), "{refused}");

@@ -4,15 +4,18 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::Duration;
 
+use certus_cli::{Cli, Exit, systems};
 use certus_gnn::synth::{hash_feature, hash_features};
 use certus_io::{NamedTensor, NpzWriter, write_npy, write_safetensors};
 use certus_numeric::{Array, Seed};
 use serde_json::Value;
 
-use crate::support::listing;
+use crate::support::{examples, in_process, listing};
 
 const COLUMNS: usize = 64;
 
@@ -173,4 +176,19 @@ fn a_stopped_run_has_no_output_but_tells_its_plan() {
         "{:?}",
         listing(folder)
     );
+}
+
+#[test]
+fn verbs_that_read_alone_stop_between_files() {
+    let folder = examples();
+    let cli = Cli::new(systems::certus()).stopped_by(Arc::new(AtomicBool::new(true)));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let out = at("out.npz");
+    let model = format!("--graph {} --model {} --weights {}", at("community.npz"), at("gcn.json"), at("gcn.safetensors"));
+    for line in [format!("plan {model}"), format!("import planetoid {} --name tiny --out {out}", folder.path().display())] {
+        let (exit, text, _) = in_process(&cli, &format!("certus gnn {line} --json"));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((exit, &value["error"]["kind"]), (Exit::NotReached, &"Stopped".into()), "{line}: {value}");
+    }
+    assert!(!folder.path().join("out.npz").exists());
 }

@@ -221,7 +221,7 @@ pub(crate) fn gathered(from: From, values: &[Layout], features: FeatureStats) ->
     match (from, features) {
         (From::Value(value), _) => values[value].columns(),
         // In memory, rows are read where they are.
-        (From::Features, FeatureStats::Dense { .. } | FeatureStats::Sparse { .. }) => 0,
+        (From::Features, FeatureStats::Dense { .. } | FeatureStats::Mapped { .. } | FeatureStats::Sparse { .. }) => 0,
         (From::Features, FeatureStats::Streamed { columns, .. } | FeatureStats::Int8 { columns }) => columns,
     }
 }
@@ -270,12 +270,11 @@ fn work(step: &Step, recipe: &Recipe, sizes: &Sizes, rows: u64, from: u64) -> Wo
                         work.scratch += width as u64;
                         let flops = edges * width as f64;
                         work.flops += flops;
-                        let set = if term.from == From::Features {
-                            4.0 * rows_f * width as f64
-                        } else {
-                            panel_bytes * panels_of(term.from, recipe, sizes.s)
+                        // Panel by panel, or whole rows.
+                        work.seconds += match term.from {
+                            From::Features => sweep(width as f64, 4.0 * rows_f * width as f64),
+                            From::Value(value) => panels(value) as f64 * sweep(s as f64, panel_bytes * panels(value) as f64),
                         };
-                        work.seconds += sweep(width as f64, set);
                     }
                     let inexact = matches!(term.from, From::Value(_)) || matches!(sizes.features, FeatureStats::Int8 { .. });
                     if sizes.store.bounds && inexact && term.meets == Meeting::Added {
@@ -392,11 +391,4 @@ fn propagated(chain: &Propagate, recipe: &Recipe, sizes: &Sizes, rows: &dyn Fn(u
         }
     }
     total
-}
-
-fn panels_of(from: From, recipe: &Recipe, s: usize) -> f64 {
-    match from {
-        From::Features => 1.0,
-        From::Value(value) => recipe.values[value].panels(s) as f64,
-    }
 }

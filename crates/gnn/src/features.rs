@@ -1,4 +1,4 @@
-//! Node features: dense or sparse in memory, or streamed from a file.
+//! Node features: dense or sparse in memory, streamed from a file, or a file mapped into memory.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use certus_numeric::{Array, Csr};
 
 use crate::error::Error;
 use crate::int8::Int8Features;
-use crate::storage::NpyFeatures;
+use crate::storage::{MappedFeatures, NpyFeatures};
 
 /// One row of features a node.
 ///
@@ -19,13 +19,49 @@ pub struct Features(pub(crate) FeatureData);
 #[derive(Debug)]
 pub(crate) enum FeatureData {
     /// In memory, n x d.
-    Dense(Array<f32>),
+    Dense(DenseFeatures),
     /// In memory, sparse.
     Sparse(Csr<f32>),
     /// In an `.npy` file, read by rows.
     Streamed(NpyFeatures),
     /// In memory, in 8 bits.
     Int8(Int8Features),
+}
+
+/// Rows of numbers, one after the other.
+#[derive(Debug)]
+pub(crate) enum DenseFeatures {
+    Owned(Array<f32>),
+    /// The pages of a file.
+    Mapped(MappedFeatures),
+}
+
+impl DenseFeatures {
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        match self {
+            DenseFeatures::Owned(array) => array.as_slice(),
+            DenseFeatures::Mapped(file) => file.as_slice(),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            DenseFeatures::Owned(array) => array.rows(),
+            DenseFeatures::Mapped(file) => file.rows(),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        match self {
+            DenseFeatures::Owned(array) => array.cols(),
+            DenseFeatures::Mapped(file) => file.columns(),
+        }
+    }
+
+    pub(crate) fn row(&self, i: usize) -> &[f32] {
+        let columns = self.columns();
+        &self.as_slice()[i * columns..(i + 1) * columns]
+    }
 }
 
 /// What a schedule needs to know of features.
@@ -55,13 +91,18 @@ pub enum FeatureStats {
         /// Columns.
         columns: usize,
     },
+    /// In a file that is mapped into memory.
+    Mapped {
+        /// Columns.
+        columns: usize,
+    },
 }
 
 impl FeatureStats {
     /// Columns.
     pub fn columns(&self) -> usize {
         match *self {
-            FeatureStats::Dense { columns } | FeatureStats::Int8 { columns } => columns,
+            FeatureStats::Dense { columns } | FeatureStats::Int8 { columns } | FeatureStats::Mapped { columns } => columns,
             FeatureStats::Sparse { columns, .. } | FeatureStats::Streamed { columns, .. } => columns,
         }
     }
@@ -71,9 +112,22 @@ impl FeatureStats {
         match *self {
             FeatureStats::Dense { columns } => nodes.saturating_mul(4).saturating_mul(columns as u64),
             FeatureStats::Sparse { entries, .. } => nodes.saturating_add(1).saturating_mul(8).saturating_add(entries.saturating_mul(8)),
-            FeatureStats::Streamed { .. } => 0,
+            FeatureStats::Streamed { .. } | FeatureStats::Mapped { .. } => 0,
             FeatureStats::Int8 { columns } => nodes.saturating_add(12).saturating_mul(columns as u64),
         }
+    }
+
+    /// Bytes of a file that is mapped into memory, of so many nodes.
+    pub fn mapped_bytes(&self, nodes: u64) -> u64 {
+        match *self {
+            FeatureStats::Mapped { columns } => nodes.saturating_mul(4).saturating_mul(columns as u64),
+            _ => 0,
+        }
+    }
+
+    /// Whether rows of numbers stand in memory, to be read at random.
+    pub(crate) fn is_dense(&self) -> bool {
+        matches!(self, FeatureStats::Dense { .. } | FeatureStats::Mapped { .. })
     }
 
     pub(crate) fn is_sparse(&self) -> bool {
@@ -94,7 +148,7 @@ impl Features {
     pub fn dense(features: Array<f32>) -> Result<Self, Error> {
         features.require_matrix("features")?;
         require_finite(features.as_slice(), |k| vec![k / features.cols().max(1), k % features.cols().max(1)])?;
-        Ok(Features(FeatureData::Dense(features)))
+        Ok(Features(FeatureData::Dense(DenseFeatures::Owned(features))))
     }
 
     /// Sparse features in memory.
@@ -115,6 +169,22 @@ impl Features {
     /// As for any file; `UnsupportedFormat` for entries that are no floats or integers of up to 16 bits.
     pub fn npy(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Features(FeatureData::Streamed(NpyFeatures::open(path.as_ref())?)))
+    }
+
+    /// The features in an `.npy` file of f32, in C order and this machine's byte order, mapped into memory: read at random where they
+    /// stand in the file, in pages that the system takes back at will. They count neither for the working budget nor as features in memory
+    /// ([`Resident::mapped`](crate::Resident::mapped) tells their bytes). The output is the same to the bit.
+    ///
+    /// The file must not change until the features are dropped: numbers that are written meanwhile may be seen or not, and where the file
+    /// is cut short the system ends the process. Cost: the file is read once, to look for NaN and infinity.
+    ///
+    /// # Errors
+    /// As for any file; `UnsupportedFormat` for entries of another type or order, and on systems other than Linux; `NonFinite`.
+    pub fn mapped(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let file = MappedFeatures::open(path.as_ref())?;
+        let columns = file.columns().max(1);
+        require_finite(file.as_slice(), |k| vec![k / columns, k % columns])?;
+        Ok(Features(FeatureData::Dense(DenseFeatures::Mapped(file))))
     }
 
     /// The same features in 8 bits an entry, in memory: whole multiples of a step for each column, from its least entry to its largest. What
@@ -144,7 +214,8 @@ impl Features {
     /// Sizes alone.
     pub fn stats(&self) -> FeatureStats {
         match &self.0 {
-            FeatureData::Dense(array) => FeatureStats::Dense { columns: array.cols() },
+            FeatureData::Dense(DenseFeatures::Owned(array)) => FeatureStats::Dense { columns: array.cols() },
+            FeatureData::Dense(DenseFeatures::Mapped(file)) => FeatureStats::Mapped { columns: file.columns() },
             FeatureData::Sparse(csr) => FeatureStats::Sparse { columns: csr.cols(), entries: csr.nnz() as u64 },
             FeatureData::Streamed(file) => FeatureStats::Streamed { columns: file.columns(), entry_bytes: file.entry_bytes() },
             FeatureData::Int8(features) => FeatureStats::Int8 { columns: features.columns() },

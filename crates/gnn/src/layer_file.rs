@@ -16,6 +16,8 @@ enum Kind {
     Flag,
     Text,
     OneOf(&'static str),
+    /// A count, or a list of some.
+    Counts,
 }
 
 /// No list: every operation uses the field.
@@ -42,7 +44,7 @@ const FIELDS: [(&str, Kind, bool, &[Op]); 29] = [
     ("l2_normalize", Kind::Flag, false, &[Op::Sage]),
     ("eps", Kind::Number, false, &[Op::Gin]),
     ("train_eps", Kind::Flag, false, &[Op::Gin]),
-    ("hidden", Kind::Count, true, &[Op::Gin]),
+    ("hidden", Kind::Counts, true, &[Op::Gin]),
     ("mlp_norm", Kind::OneOf("batch, layer"), true, &[Op::Gin]),
     ("mode", Kind::OneOf("cat, max"), true, &[Op::Jk]),
     ("bias", Kind::Flag, false, ALL),
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Number => value.is_number(),
             Kind::Flag => value.is_boolean(),
             Kind::Text => value.is_string(),
+            Kind::Counts => value.is_u64() || value.as_array().is_some_and(|list| list.iter().all(Value::is_u64)),
             Kind::OneOf(names) => value.as_str().is_some_and(|text| names.split(", ").any(|name| name == text)),
         }
     }
@@ -74,6 +77,7 @@ impl Kind {
             Kind::Number => "a number".into(),
             Kind::Flag => "true or false".into(),
             Kind::Text => "text in quotes".into(),
+            Kind::Counts => "a whole number from 0 on, or a list of some".into(),
             Kind::OneOf(names) => format!("one of {names}"),
         }
     }

@@ -30,7 +30,7 @@
 //! with a message an edge holds many. With a spill folder a panel alone is in memory.
 //!
 //! Each number is one chain of operations in an order that no schedule changes: the result is the same to the bit for every slice, block,
-//! number of threads, tier, numbering of nodes, and for some nodes alone ([`Plan::of_nodes`]).
+//! number of threads, tier, numbering of nodes, and for some nodes alone ([`Plan::run_nodes`]).
 //!
 //! Cost: time `O(Σ m min(d, d') + n d d')`; memory as [`Schedule`] says, which the planner finds from sizes alone in under a millisecond.
 //!

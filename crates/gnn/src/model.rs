@@ -81,6 +81,11 @@ fn likeness(a: &str, b: &str) -> usize {
     shared(&mut a.chars(), &mut b.chars()) + shared(&mut a.chars().rev(), &mut b.chars().rev())
 }
 
+/// A count of linear maps in words.
+fn maps_text(count: usize) -> String {
+    format!("{count} linear {}", if count == 1 { "map" } else { "maps" })
+}
+
 struct Binder<'a> {
     layer: &'a LayerSpec,
     index: usize,
@@ -108,7 +113,7 @@ impl Binder<'_> {
             Op::Tag => {
                 for k in 0..=layer.steps() {
                     let name = format!("lins.{k}.weight");
-                    self.matrix(&mut params, k, &[&name], input, out)?;
+                    self.matrix(&mut params, k, &[name], input, out)?;
                 }
                 self.vector_if(layer.bias, &mut params, VectorSlot::Bias, &["bias"], out)?;
             }
@@ -131,21 +136,10 @@ impl Binder<'_> {
                 }
             }
             Op::Gin => {
-                let (hidden, batch) = (layer.hidden_channels(), layer.mlp_norm == Some(Norm::Batch));
                 if layer.mlp_norm == Some(Norm::Layer) {
                     return Err(self.unsupported("layer normalisation inside its network"));
                 }
-                self.require_two_maps()?;
-                // A Sequential numbers all its modules, an MLP of PyTorch Geometric its linear maps and its norms.
-                self.matrix(&mut params, 0, &["nn.0.weight", "nn.lins.0.weight"], input, hidden)?;
-                self.vector_if(layer.bias, &mut params, VectorSlot::Hidden, &["nn.0.bias", "nn.lins.0.bias"], hidden)?;
-                if batch {
-                    let names = [self.full("nn.1"), self.full("nn.norms.0")];
-                    self.named_norm(&mut params, Norm::Batch, &names, hidden, (VectorSlot::HiddenScale, VectorSlot::HiddenShift))?;
-                }
-                let (weight, bias) = if batch { ("nn.3.weight", "nn.3.bias") } else { ("nn.2.weight", "nn.2.bias") };
-                self.matrix(&mut params, 1, &[weight, "nn.lins.1.weight"], hidden, out)?;
-                self.vector_if(layer.bias, &mut params, VectorSlot::Bias, &[bias, "nn.lins.1.bias"], out)?;
+                self.mlp(&mut params)?;
                 // Where eps is not trained it may still be there.
                 if let Some(name) = self.find(&["eps"]) {
                     let tensor = self.take(&name)?;
@@ -192,8 +186,8 @@ impl Binder<'_> {
     }
 
     /// The full name of the first of these that is there.
-    fn find(&self, names: &[&str]) -> Option<String> {
-        names.iter().map(|name| self.full(name)).find(|name| self.weights.tensors().contains_key(name))
+    fn find(&self, names: &[impl AsRef<str>]) -> Option<String> {
+        names.iter().map(|name| self.full(name.as_ref())).find(|name| self.weights.tensors().contains_key(name))
     }
 
     fn take(&mut self, full: &str) -> Result<Array<f32>, Error> {
@@ -219,8 +213,35 @@ impl Binder<'_> {
         Error::MissingTensor { tensor, shape: shape.to_owned(), layer: self.index, available }
     }
 
-    /// Refuses a network of gin's that has not two linear maps: those are matrices, all other weights are vectors.
-    fn require_two_maps(&self) -> Result<(), Error> {
+    /// The network of gin: linear maps, between them perhaps a batch norm, and a ReLU.
+    fn mlp(&mut self, params: &mut Params) -> Result<(), Error> {
+        let (layer, batch) = (self.layer, self.layer.mlp_norm == Some(Norm::Batch));
+        let channels = layer.mlp_channels();
+        self.require_maps(channels.len())?;
+        let (mut input, last) = (layer.in_channels, channels.len() - 1);
+        for (map, &out) in channels.iter().enumerate() {
+            // A Sequential numbers all its modules, an MLP of PyTorch Geometric its linear maps and its norms; one map may stand alone.
+            let place = map * if batch { 3 } else { 2 };
+            let names = |part: &str| {
+                let alone = (last == 0).then(|| format!("nn.{part}"));
+                [format!("nn.{place}.{part}"), format!("nn.lins.{map}.{part}")].into_iter().chain(alone).collect::<Vec<_>>()
+            };
+            // Fewer than 4096.
+            let number = map as u16;
+            let slot = if map == last { VectorSlot::Bias } else { VectorSlot::Hidden(number) };
+            self.matrix(params, map, &names("weight"), input, out)?;
+            self.vector_if(layer.bias, params, slot, &names("bias"), out)?;
+            if batch && map < last {
+                let names = [self.full(&format!("nn.{}", place + 1)), self.full(&format!("nn.norms.{map}"))];
+                self.named_norm(params, Norm::Batch, &names, out, (VectorSlot::HiddenScale(number), VectorSlot::HiddenShift(number)))?;
+            }
+            input = out;
+        }
+        Ok(())
+    }
+
+    /// Refuses weights whose linear maps of gin's network are not so many: those are matrices, all other weights are vectors.
+    fn require_maps(&self, wanted: usize) -> Result<(), Error> {
         let (prefix, tensors) = (self.full("nn."), self.weights.tensors());
         let map = |name: &str| {
             let inner = name.strip_prefix(&prefix)?.strip_suffix("weight")?;
@@ -228,12 +249,15 @@ impl Binder<'_> {
         };
         let maps = tensors.iter().filter(|(_, t)| t.shape().len() == 2).filter_map(|(name, _)| map(name)).collect::<Vec<_>>();
         match maps.len() {
-            0 | 2 => Ok(()),
-            n => Err(self.unsupported(&format!(
-                "its network has {n} linear {} ({}); two with a ReLU between them are supported, with a batch norm before that if need be",
-                if n == 1 { "map" } else { "maps" },
-                maps.join(", ")
-            ))),
+            0 => Ok(()),
+            n if n == wanted => Ok(()),
+            n => Err(Error::InvalidOption {
+                layer: self.index,
+                op: self.layer.op.name().into(),
+                option: "hidden",
+                value: format!("{:?} ({})", &self.layer.mlp_channels()[..wanted - 1], maps_text(wanted)),
+                expected: format!("a list of {}: the weights have {} ({})", n - 1, maps_text(n), maps.join(", ")),
+            }),
         }
     }
 
@@ -247,9 +271,9 @@ impl Binder<'_> {
     }
 
     /// A matrix of `input` x `out`, transposed if the file has it as (out, in).
-    fn matrix(&mut self, params: &mut Params, slot: usize, names: &[&str], input: usize, out: usize) -> Result<(), Error> {
+    fn matrix(&mut self, params: &mut Params, slot: usize, names: &[impl AsRef<str>], input: usize, out: usize) -> Result<(), Error> {
         let expected = format!("({out}, {input})");
-        let Some(full) = self.find(names) else { return Err(self.missing(names[0], &expected)) };
+        let Some(full) = self.find(names) else { return Err(self.missing(names[0].as_ref(), &expected)) };
         let tensor = self.take(&full)?;
         let outward = tensor.shape() == [out, input];
         let inward = tensor.shape() == [input, out];
@@ -277,12 +301,19 @@ impl Binder<'_> {
     }
 
     /// A vector of `length` numbers, of any shape; nothing if it is not wanted.
-    fn vector_if(&mut self, wanted: bool, params: &mut Params, slot: VectorSlot, names: &[&str], length: usize) -> Result<(), Error> {
+    fn vector_if(
+        &mut self,
+        wanted: bool,
+        params: &mut Params,
+        slot: VectorSlot,
+        names: &[impl AsRef<str>],
+        length: usize,
+    ) -> Result<(), Error> {
         if !wanted {
             return Ok(());
         }
         let expected = format!("({length})");
-        let Some(full) = self.find(names) else { return Err(self.missing(names[0], &expected)) };
+        let Some(full) = self.find(names) else { return Err(self.missing(names[0].as_ref(), &expected)) };
         let vector = self.vector(&full, length)?;
         params.vectors.insert(slot, vector);
         Ok(())

@@ -189,10 +189,11 @@ pub struct LayerSpec {
     /// Whether gin's eps is a tensor.
     #[serde(default)]
     pub train_eps: bool,
-    /// Width of gin's hidden layer; by default out_channels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<usize>,
-    /// The norm inside gin's network.
+    /// Columns between gin's linear maps, of which there is one more; by default one number, out_channels. In a file also one number
+    /// without brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "one_or_more")]
+    pub hidden: Option<Vec<usize>>,
+    /// The norm after each of gin's linear maps but the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlp_norm: Option<Norm>,
     /// Whether there is a bias.
@@ -220,6 +221,20 @@ pub struct LayerSpec {
 
 fn one() -> usize {
     1
+}
+
+/// A number, or a list of some.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<usize>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Widths {
+        One(usize),
+        More(Vec<usize>),
+    }
+    Ok(Some(match Widths::deserialize(deserializer)? {
+        Widths::One(width) => vec![width],
+        Widths::More(widths) => widths,
+    }))
 }
 
 fn yes() -> bool {
@@ -295,9 +310,10 @@ impl LayerSpec {
         }
     }
 
-    /// Width of gin's hidden layer.
-    pub fn hidden_channels(&self) -> usize {
-        self.hidden.unwrap_or(self.out_channels)
+    /// Columns out of each of gin's linear maps, the last one's out_channels.
+    pub fn mlp_channels(&self) -> Vec<usize> {
+        let hidden = self.hidden.clone().unwrap_or_else(|| vec![self.out_channels]);
+        hidden.into_iter().chain([self.out_channels]).collect()
     }
 
     /// Steps of sgc, appnp and tag; 0 of linear and jk, 1 of the others.
@@ -318,8 +334,12 @@ impl LayerSpec {
                 return refuse(option, value.to_string(), "from 1 to 2^24");
             }
         }
-        if self.hidden.is_some_and(|hidden| hidden == 0 || hidden > 1 << 24) {
-            return refuse("hidden", format!("{:?}", self.hidden.unwrap_or(0)), "from 1 to 2^24");
+        let hidden = self.hidden.iter().flatten();
+        if let Some(width) = hidden.clone().find(|&&width| width == 0 || width > 1 << 24) {
+            return refuse("hidden", width.to_string(), "from 1 to 2^24");
+        }
+        if hidden.count() >= MOST_STEPS {
+            return refuse("hidden", format!("{} numbers", self.hidden.iter().flatten().count()), "fewer than 4096 of them");
         }
         if self.width() > 1 << 24 {
             return refuse("heads", self.heads.to_string(), "at most 2^24 columns in all");
@@ -378,7 +398,7 @@ impl LayerSpec {
     }
 }
 
-/// Heads of attention, and steps of tag: each is a step of its own in a schedule.
+/// Heads of attention, linear maps of gin and steps of tag: each is a step of its own in a schedule.
 pub(crate) const MOST_STEPS: usize = 4096;
 
 /// That what a layer of jumping knowledge joins fits together.

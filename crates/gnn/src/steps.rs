@@ -64,9 +64,10 @@ pub(crate) enum VectorSlot {
     Left,
     Right,
     Project,
-    Hidden,
-    HiddenScale,
-    HiddenShift,
+    /// Of the norm and the bias after gin's linear map of this number.
+    Hidden(u16),
+    HiddenScale(u16),
+    HiddenShift(u16),
     Source,
     Target,
     NormScale,

@@ -15,7 +15,7 @@ fn good() -> MemoryFacts {
         measured_peak: 890,
         overhead: 100,
         lower_bound: 400,
-        resident: Resident { graph: 50, features: 60, weights: 70 },
+        resident: Resident { graph: 50, features: 60, weights: 70, mapped: 80 },
         bytes_read: 5000,
         bytes_written: 3000,
         predicted_bytes_read: 5000,

@@ -28,8 +28,8 @@ fn model(layers: Vec<LayerSpec>) -> Model {
                 put("lin_root.weight", random(out, input, key + 1));
             }
             Op::Gin => {
-                put("nn.0.weight", random(layer.hidden_channels(), input, key));
-                put("nn.2.weight", random(out, layer.hidden_channels(), key + 1));
+                put("nn.0.weight", random(out, input, key));
+                put("nn.2.weight", random(out, out, key + 1));
             }
             Op::Tag => (0..=layer.steps()).for_each(|s| put(&format!("lins.{s}.weight"), random(out, input, key + s as u64))),
             Op::Linear => put("weight", random(out, input, key)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use certus_contract::{Verdict, ignore_events};
 use certus_gnn::{
     Activation, Error, FeatureStats, Features, Graph, GraphFile, GraphStats, Head, LayerSpec, MachineModel, MemoryBudget, Model, ModelSpec,
-    Norm, Op, Planner, Reduce, Reorder, Tier, WeightLayout, Weights, read_features, read_graph,
+    Norm, Op, Plan, Planner, Reduce, Reorder, Tier, WeightLayout, Weights, read_features, read_graph,
 };
 use certus_io::{NamedTensor, NpzWriter, write_npy, write_safetensors};
 use certus_numeric::{Array, Csr};
@@ -402,8 +402,8 @@ fn options_that_are_no_numbers_are_refused() {
     refused(with(Op::Appnp, |l| l.alpha = Some(f32::NAN)), "InvalidOption", &["alpha"]);
     refused(with(Op::Gcn, |l| l.self_loop_weight = f32::NAN), "InvalidOption", &["self_loop_weight"]);
     refused(with(Op::Gin, |l| l.eps = f32::INFINITY), "InvalidOption", &["eps"]);
-    refused(with(Op::Gin, |l| l.hidden = Some(0)), "InvalidOption", &["hidden"]);
-    refused(with(Op::Gin, |l| l.hidden = Some(usize::MAX)), "InvalidOption", &["hidden"]);
+    refused(with(Op::Gin, |l| l.hidden = Some(vec![4, 0])), "InvalidOption", &["hidden"]);
+    refused(with(Op::Gin, |l| l.hidden = Some(vec![usize::MAX])), "InvalidOption", &["hidden"]);
     refused(with(Op::Tag, |l| l.hops = None), "InvalidOption", &["K"]);
     refused(with(Op::Gat, |l| (l.heads, l.out_channels) = (usize::MAX, 2)), "InvalidOption", &["heads"]);
     refused(with(Op::Gat, |l| (l.heads, l.out_channels) = (1 << 20, 1 << 20)), "InvalidOption", &["heads"]);
@@ -629,10 +629,10 @@ fn features_that_are_no_numbers_name_row_and_column() {
                 let plan = planner.clone().threads(threads).row_block(block).plan().unwrap();
                 refused(plan.run(), "NonFinite", &["features", "[3, 1]"]);
             }
-            refused(planner.plan().unwrap().of_nodes(&[4]).unwrap().run(), "NonFinite", &["[3, 1]"]);
+            refused(planner.plan().unwrap().run_nodes(&[4], Plan::run), "NonFinite", &["[3, 1]"]);
         }
         // Node 2 does not depend on it.
-        assert!(planner.clone().plan().unwrap().of_nodes(&[2]).unwrap().run().is_ok());
+        assert!(planner.clone().plan().unwrap().run_nodes(&[2], Plan::run).is_ok());
         assert!(planner.check_finite(false).plan().unwrap().run().is_ok());
     }
     refused(Features::dense(Array::zeros([2, 3, 4])), "DimensionMismatch", &["(2, 3, 4)"]);
@@ -786,7 +786,7 @@ fn empty_graphs_give_empty_outputs() {
                     assert!(planner.clone().budget(MemoryBudget::Working(minimum - 1)).plan().is_err());
                     let plan = planner.plan().unwrap();
                     assert_eq!(plan.run_classes(ignore_events).unwrap().output.class.len(), 0);
-                    refused(plan.of_nodes(&[0]).map(|_| ()), "InvalidParameter", &[]);
+                    refused(plan.run_nodes(&[0], |_| Ok(())), "InvalidParameter", &[]);
                 }
             }
             std::fs::remove_file(path).unwrap();
@@ -1048,7 +1048,7 @@ fn an_overflow_among_some_nodes_names_the_node_by_its_own_number() {
     let (model, graph, x) = overflowing();
     let features = Features::dense(x).unwrap();
     let plan = Planner::new(&model, &graph, &features).plan().unwrap();
-    match plan.of_nodes(&[4, 5, 3]).unwrap().run() {
+    match plan.run_nodes(&[4, 5, 3], Plan::run) {
         Err(Error::Overflow { layer: 0, node }) => assert_eq!(node, 3, "of some nodes"),
         other => panic!("{other:?}"),
     }
@@ -1230,12 +1230,12 @@ fn the_mean_of_a_hub_divides_by_the_true_count() {
 fn nodes_that_are_not_there_are_refused() {
     let setting = Setting::random(3, &[Op::Gcn], 20);
     let plan = setting.planner().plan().unwrap();
-    refused(plan.of_nodes(&[1, 20]), "InvalidParameter", &["nodes[1]", "20"]);
-    refused(plan.of_nodes(&[u32::MAX]), "InvalidParameter", &["nodes[0]"]);
-    assert_eq!(plan.of_nodes(&[19]).unwrap().run().unwrap().output.rows(), 1);
+    refused(plan.run_nodes(&[1, 20], Plan::run), "InvalidParameter", &["nodes[1]", "20"]);
+    refused(plan.run_nodes(&[u32::MAX], Plan::run), "InvalidParameter", &["nodes[0]"]);
+    assert_eq!(plan.run_nodes(&[19], Plan::run).unwrap().output.rows(), 1);
     // A budget below what the part needs.
     let tight = setting.planner().budget(MemoryBudget::Working(plan.minimum)).plan().unwrap();
-    assert!(tight.of_nodes(&[0, 5]).unwrap().run().is_ok());
+    assert!(tight.run_nodes(&[0, 5], Plan::run).is_ok());
 }
 
 #[test]

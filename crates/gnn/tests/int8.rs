@@ -3,7 +3,8 @@
 use certus_contract::ignore_events;
 use certus_gnn::synth::hash_feature;
 use certus_gnn::{
-    Error, FeatureStats, Features, Graph, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Planner, Precision, Reduce, Tier, Weights,
+    Error, FeatureStats, Features, Graph, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Plan, Planner, Precision, Reduce, Tier,
+    Weights,
 };
 use certus_numeric::{Array, Csr, Seed};
 use proptest::prelude::*;
@@ -134,7 +135,7 @@ proptest! {
         let at = planner.clone().budget(MemoryBudget::Working(minimum)).plan().unwrap().run().unwrap();
         same(&first.output, &at.output, &what);
         prop_assert!(planner.clone().budget(MemoryBudget::Working(minimum - 1)).plan().is_err());
-        let some = planner.plan().unwrap().of_nodes(&[0]).unwrap().run().unwrap().output;
+        let some = planner.plan().unwrap().run_nodes(&[0], Plan::run).unwrap().output;
         let row = first.output.row(0).to_vec();
         prop_assert_eq!(bits(&some), bits(&Array::matrix(1, row.len(), row).unwrap()));
     }

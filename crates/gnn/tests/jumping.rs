@@ -1,6 +1,6 @@
 //! Jumping knowledge: the outputs of several layers joined.
 
-use certus_gnn::{Activation, Features, Join, LayerSpec, MemoryBudget, Model, ModelSpec, Op, Planner, Precision, Tier, Weights};
+use certus_gnn::{Activation, Features, Join, LayerSpec, MemoryBudget, Model, ModelSpec, Op, Plan, Planner, Precision, Tier, Weights};
 use certus_numeric::Array;
 use proptest::prelude::*;
 
@@ -107,7 +107,7 @@ proptest! {
         same(&expected, &run(at, "at the minimum").output, &what);
         prop_assert!(planner.clone().budget(MemoryBudget::Working(minimum - 1)).plan().is_err());
         let ids = [random.below(nodes) as u32, random.below(nodes) as u32];
-        let some = planner.plan().unwrap().of_nodes(&ids).unwrap().run().unwrap().output;
+        let some = planner.plan().unwrap().run_nodes(&ids, Plan::run).unwrap().output;
         for (k, &i) in ids.iter().enumerate() {
             let row = |array: &Array<f32>, i: usize| array.row(i).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             prop_assert_eq!(row(&some, k), row(&expected, i as usize), "{}: node {}", what, i);

@@ -9,6 +9,7 @@ mod int8;
 mod jumping;
 mod machine;
 mod made;
+mod mapped;
 mod memory;
 mod names;
 mod properties;

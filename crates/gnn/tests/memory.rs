@@ -2,8 +2,8 @@
 
 use certus_contract::ignore_events;
 use certus_gnn::{
-    Activation, FeatureStats, Features, Graph, GraphFile, GraphStats, Head, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Planner,
-    Precision, Reduce, Reorder, Tier,
+    Activation, FeatureStats, Features, Graph, GraphFile, GraphStats, Head, LayerSpec, MemoryBudget, Model, ModelSpec, Norm, Op, Plan,
+    Planner, Precision, Reduce, Reorder, Tier,
 };
 use certus_testkit::memory::{alone, peak};
 
@@ -217,10 +217,13 @@ fn an_owned_output_is_counted() {
         assert!(bytes as u64 <= facts.predicted_peak && bytes as u64 > plan.schedule().arena, "{bytes}");
         assert_eq!(facts.predicted_peak, plan.schedule().predicted_peak + 8 * NODES as u64);
         // A node may be asked for many times.
-        let many = Planner::new(&model, &graph, &dense).owned_output().plan().expect("a plan").of_nodes(&[3; 50_000]).expect("a plan");
-        let (solution, bytes) = pool.install(|| peak(|| many.run()));
-        assert!(bytes as u64 <= solution.expect("an answer").facts.predicted_peak, "{bytes}");
-        assert_eq!(many.schedule().predicted_peak - many.schedule().arena - many.schedule().overhead, 4 * 50_000 * 7);
+        let plan = Planner::new(&model, &graph, &dense).owned_output().plan().expect("a plan");
+        let many = |part: &Plan| {
+            let (solution, bytes) = pool.install(|| peak(|| part.run()));
+            assert!(bytes as u64 <= solution?.facts.predicted_peak, "{bytes}");
+            Ok(part.schedule().predicted_peak - part.schedule().arena - part.schedule().overhead)
+        };
+        assert_eq!(plan.run_nodes(&[3; 50_000], many).expect("an answer"), 4 * 50_000 * 7);
     });
 }
 
@@ -293,12 +296,8 @@ fn the_receptive_field_is_counted() {
         let pool = pool(1);
         let plan = Planner::new(&model, &graph, &dense).plan().expect("a plan");
         let ids = (0..4000).collect::<Vec<u32>>();
-        let (facts, bytes) = pool.install(|| {
-            peak(|| {
-                let part = plan.of_nodes(&ids).expect("a part");
-                part.run_rows(Head::Logits, ignore_events, |_, _| Ok(())).expect("rows")
-            })
-        });
+        let (facts, bytes) =
+            pool.install(|| peak(|| plan.run_nodes(&ids, |part| part.run_rows(Head::Logits, ignore_events, |_, _| Ok(()))).expect("rows")));
         let counted = facts.predicted_peak + facts.resident.graph;
         assert!(bytes as u64 <= counted, "{bytes} bytes held, {counted} counted, the part of the graph included");
     });

@@ -92,8 +92,12 @@ fn a_norm_may_have_a_name_of_its_own() {
 
 #[test]
 fn gin_reads_a_sequential_and_an_mlp() {
-    let layer =
-        LayerSpec { mlp_norm: Some(Norm::Batch), hidden: Some(4), activation: Activation::Relu, ..LayerSpec::new(Op::Gin, "c", 3, 2) };
+    let layer = LayerSpec {
+        mlp_norm: Some(Norm::Batch),
+        hidden: Some(vec![4]),
+        activation: Activation::Relu,
+        ..LayerSpec::new(Op::Gin, "c", 3, 2)
+    };
     let names = |all: [&'static str; 3]| {
         let [first, norm, second] = all;
         let mut tensors = vec![(format!("c.nn.{first}.weight"), matrix(4, 3)), (format!("c.nn.{first}.bias"), vector(4, 0.0))];
@@ -114,10 +118,41 @@ fn gin_reads_a_sequential_and_an_mlp() {
     let mut three = names(["lins.0", "norms.0.module", "lins.1"]);
     three.push(("c.nn.lins.2.weight".into(), matrix(2, 2)));
     let error = model(&three).unwrap_err();
-    assert_eq!(error.kind(), "UnsupportedOp");
-    assert!(error.to_string().contains("3 linear maps") && error.to_string().contains("c.nn.lins.2.weight"), "{error}");
+    assert_eq!(error.kind(), "InvalidOption");
+    assert!(error.to_string().contains("hidden is [4] (2 linear maps)") && error.to_string().contains("c.nn.lins.2.weight"), "{error}");
     let error = model(&[("c.nn.weight".into(), matrix(2, 3))]).unwrap_err();
-    assert!(error.kind() == "UnsupportedOp" && error.to_string().contains("1 linear map ("), "{error}");
+    assert!(error.kind() == "InvalidOption" && error.to_string().contains("a list of 0: the weights have 1 linear map ("), "{error}");
+}
+
+#[test]
+fn gin_reads_networks_of_one_map_and_of_three() {
+    let one = LayerSpec { hidden: Some(vec![]), ..LayerSpec::new(Op::Gin, "c", 3, 2) };
+    let alone = |map: &'static str, bias: &'static str| output(&bound(&one, &[(map, matrix(2, 3)), (bias, vector(2, 0.1))]).unwrap());
+    let first = alone("c.nn.weight", "c.nn.bias");
+    assert_eq!(alone("c.nn.0.weight", "c.nn.0.bias"), first);
+    assert_eq!(alone("c.nn.lins.0.weight", "c.nn.lins.0.bias"), first);
+    let three = LayerSpec { mlp_norm: Some(Norm::Batch), hidden: Some(vec![4, 5]), ..LayerSpec::new(Op::Gin, "c", 3, 2) };
+    let named = |maps: [&str; 3], norms: [&str; 2]| {
+        let (mut tensors, widths) = (Vec::new(), [3, 4, 5, 2]);
+        for (k, map) in maps.iter().enumerate() {
+            tensors.push((format!("c.nn.{map}.weight"), matrix(widths[k + 1], widths[k])));
+            tensors.push((format!("c.nn.{map}.bias"), vector(widths[k + 1], 0.1)));
+        }
+        for (k, norm) in norms.iter().enumerate() {
+            for (part, first) in [("weight", 1.0), ("bias", 0.2), ("running_mean", 0.1), ("running_var", 0.5)] {
+                tensors.push((format!("c.nn.{norm}.{part}"), vector(widths[k + 1], first)));
+            }
+        }
+        output(&bound(&three, &tensors.iter().map(|(name, tensor)| (&**name, tensor.clone())).collect::<Vec<_>>()).unwrap())
+    };
+    let sequential = named(["0", "3", "6"], ["1", "4"]);
+    assert_eq!(named(["lins.0", "lins.1", "lins.2"], ["norms.0.module", "norms.1.module"]), sequential);
+    for (text, hidden) in [("4", vec![4]), ("[4, 5]", vec![4, 5]), ("[]", vec![])] {
+        let file = format!(r#"{{ "layers": [ {{ "op": "gin", "in_channels": 3, "out_channels": 2, "hidden": {text} }} ] }}"#);
+        let spec = ModelSpec::from_json(&file).unwrap();
+        assert_eq!(spec.layers()[0].hidden, Some(hidden));
+        assert_eq!(ModelSpec::from_json(&spec.to_json()).unwrap(), spec);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use certus_contract::{Event, ignore_events};
 use certus_gnn::{
     Activation, Error, FeatureStats, Features, Graph, GraphStats, Head, LayerSpec, MachineModel, MemoryBudget, Model, ModelSpec, Op, Order,
-    Planner, Reduce, Reorder, Tier, Weights,
+    Plan, Planner, Reduce, Reorder, Tier, Weights,
 };
 use certus_numeric::{Array, Csr};
 use certus_testkit::same_bits;
@@ -276,8 +276,9 @@ proptest! {
             let (planner, options) = varied(random, Planner::new(&setting.model, &setting.graph, features), spill.path());
             let what = format!("{ids:?}, {options}, {:?}: {what}", features.stats());
             let plan = planner.plan().unwrap();
-            let part = plan.of_nodes(&ids).unwrap();
-            let solution = part.run().unwrap_or_else(|error| panic!("{what}: {error}"));
+            // Of a part again, by the numbers of the whole graph.
+            let twice = |part: &Plan| Ok((part.run()?, part.run_nodes(&ids[..1], Plan::run)?.output));
+            let (solution, again) = plan.run_nodes(&ids, twice).unwrap_or_else(|error| panic!("{what}: {error}"));
             prop_assert_eq!(solution.output.shape(), [ids.len(), whole.cols()]);
             for (k, &i) in ids.iter().enumerate() {
                 let equal = solution.output.row(k).iter().zip(whole.row(i as usize)).all(|(a, b)| a.to_bits() == b.to_bits());
@@ -285,21 +286,19 @@ proptest! {
             }
             let facts = solution.facts;
             // What a node that is asked for twice costs has a test of its own.
-            let read = plan.of_nodes(&ids[..1]).unwrap().run().unwrap().facts;
+            let read = plan.run_nodes(&ids[..1], Plan::run).unwrap().facts;
             prop_assert_eq!(read.bytes_read, read.predicted_bytes_read, "{}", what);
             prop_assert_eq!(facts.bytes_written, facts.predicted_bytes_written, "{}", what);
             prop_assert!(facts.measured_peak <= facts.predicted_peak, "{what}");
-            // Of a part again, by the numbers of the whole graph.
-            let again = part.of_nodes(&ids[..1]).unwrap().run().unwrap().output;
             prop_assert_eq!(bits(&again), bits(&Array::matrix(1, whole.cols(), whole.row(ids[0] as usize).to_vec()).unwrap()));
             // Of a graph on disk too, whose part is in memory.
             let file = on_disk(folder.path(), &setting.graph);
-            let part = Planner::new(&setting.model, &file, features).graph_buffer(8).plan().unwrap().of_nodes(&ids).unwrap();
-            prop_assert_eq!(bits(&part.run().unwrap().output), bits(&solution.output), "{}: on disk", what);
+            let disk = Planner::new(&setting.model, &file, features).graph_buffer(8).plan().unwrap();
+            prop_assert_eq!(bits(&disk.run_nodes(&ids, Plan::run).unwrap().output), bits(&solution.output), "{}: on disk", what);
             // All nodes alone are the whole, and none are nothing.
             let all = (0..nodes as u32).collect::<Vec<_>>();
-            same(&whole, &plan.of_nodes(&all).unwrap().run().unwrap().output, &what);
-            prop_assert_eq!(plan.of_nodes(&[]).unwrap().run().unwrap().output.len(), 0);
+            same(&whole, &plan.run_nodes(&all, Plan::run).unwrap().output, &what);
+            prop_assert_eq!(plan.run_nodes(&[], Plan::run).unwrap().output.len(), 0);
         }
         prop_assert!(is_empty(spill.path()));
     }
@@ -560,7 +559,7 @@ fn a_node_that_is_asked_for_twice_is_read_as_predicted() {
     let (setting, folder) = spilling();
     let plan = setting.planner().spill_dir(folder.path()).tier(Tier::Spill).slice(2).plan().unwrap();
     for ids in [vec![3, 5], vec![3, 3, 3, 5]] {
-        let solution = plan.of_nodes(&ids).unwrap().run().unwrap();
+        let solution = plan.run_nodes(&ids, Plan::run).unwrap();
         assert_eq!(solution.facts.bytes_read, solution.facts.predicted_bytes_read, "{ids:?}: {}", solution.certificate);
     }
 }

@@ -140,7 +140,8 @@ pub(crate) fn layer(random: &mut Random, op: Op, index: usize, input: usize) -> 
         Op::Gin => {
             layer.eps = random.of(&[0.0, 0.25, -1.0]);
             layer.train_eps = random.flip();
-            layer.hidden = random.of(&[None, Some(1), Some(9), Some(24)]);
+            layer.hidden =
+                random.of(&[None, Some(&[][..]), Some(&[1]), Some(&[24]), Some(&[9, 3]), Some(&[2, 17, 5])]).map(<[usize]>::to_vec);
             layer.mlp_norm = random.of(&[None, Some(Norm::Batch)]);
         }
         Op::Gat | Op::Gatv2 => {
@@ -219,16 +220,18 @@ pub(crate) fn weights(random: &mut Random, spec: &ModelSpec) -> Weights {
                 }
             }
             Op::Gin => {
-                let hidden = layer.hidden_channels();
                 let batch = layer.mlp_norm.is_some();
-                matrix(random, "nn.0.weight", hidden, input);
-                vector(layer.bias, "nn.0.bias", hidden);
-                matrix(random, if batch { "nn.3.weight" } else { "nn.2.weight" }, out, hidden);
-                vector(layer.bias, if batch { "nn.3.bias" } else { "nn.2.bias" }, out);
-                vector(layer.train_eps, "eps", 1);
-                for part in ["weight", "bias", "running_mean", "running_var"] {
-                    vector(batch, &format!("nn.1.{part}"), hidden);
+                let (channels, mut inner) = (layer.mlp_channels(), input);
+                for (map, &outer) in channels.iter().enumerate() {
+                    let place = map * if batch { 3 } else { 2 };
+                    matrix(random, &format!("nn.{place}.weight"), outer, inner);
+                    vector(layer.bias, &format!("nn.{place}.bias"), outer);
+                    for part in ["weight", "bias", "running_mean", "running_var"] {
+                        vector(batch && map + 1 < channels.len(), &format!("nn.{}.{part}", place + 1), outer);
+                    }
+                    inner = outer;
                 }
+                vector(layer.train_eps, "eps", 1);
             }
             Op::Gat => {
                 matrix(random, "lin.weight", heads * out, input);
@@ -598,14 +601,19 @@ impl Evaluator<'_> {
             Op::Gin => {
                 let eps = if layer.train_eps { self.vector("eps")[0] } else { f64::from(layer.eps) };
                 let sum = add(&scaled(h, 1.0 + eps), &self.aggregate(h, Reduce::Sum, false));
-                let mut hidden = self.biased(&self.map(&sum, "nn.0.weight"), "nn.0.bias");
-                let batch = layer.mlp_norm.is_some();
-                if batch {
-                    hidden = self.batch_norm(&hidden, &format!("{}.nn.1", layer.prefix));
+                let (batch, maps) = (layer.mlp_norm.is_some(), layer.mlp_channels().len());
+                let mut x = sum;
+                for map in 0..maps {
+                    let place = map * if batch { 3 } else { 2 };
+                    x = self.biased(&self.map(&x, &format!("nn.{place}.weight")), &format!("nn.{place}.bias"));
+                    if batch && map + 1 < maps {
+                        x = self.batch_norm(&x, &format!("{}.nn.{}", layer.prefix, place + 1));
+                    }
+                    if map + 1 < maps {
+                        x.iter_mut().flatten().for_each(|x| *x = x.max(0.0));
+                    }
                 }
-                hidden.iter_mut().flatten().for_each(|x| *x = x.max(0.0));
-                let (weight, bias) = if batch { ("nn.3.weight", "nn.3.bias") } else { ("nn.2.weight", "nn.2.bias") };
-                self.biased(&self.map(&hidden, weight), bias)
+                x
             }
             Op::Gat => {
                 let z = self.map(h, "lin.weight");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use certus_contract::ignore_events;
 use certus_gnn::synth::hash_feature;
-use certus_gnn::{Choice, Features, Graph, Head, LayerSpec, MemoryBudget, MemoryFacts, Model, ModelSpec, Op, Plan, Planner, Tier, Weights};
+use certus_gnn::{
+    Choice, Features, Graph, GraphStore, Head, LayerSpec, MemoryBudget, MemoryFacts, Model, ModelSpec, Op, Plan, Planner, Tier, Weights,
+};
 use certus_numeric::{Array, Seed};
 use serde_json::{Map, Value, json};
 
@@ -54,7 +56,16 @@ impl<'a> Case<'a> {
     }
 
     pub(super) fn planner(&self, threads: usize) -> Planner<'_> {
-        Planner::new(&self.model, self.graph, self.features).threads(threads)
+        self.planner_on(self.graph, threads)
+    }
+
+    /// The same on another form of the graph.
+    pub(super) fn planner_on<'g>(&'g self, graph: impl Into<GraphStore<'g>>, threads: usize) -> Planner<'g> {
+        Planner::new(&self.model, graph, self.features).threads(threads)
+    }
+
+    pub(super) fn graph(&self) -> &Graph {
+        self.graph
     }
 
     /// A choice of the frontier as a plan.
@@ -106,9 +117,9 @@ fn weights(layer: &LayerSpec) -> Weights {
             vec![("lin_l.weight", matrix(output, input, 1)), ("lin_l.bias", vector(output, 2)), ("lin_r.weight", matrix(output, input, 3))]
         }
         Op::Gin => vec![
-            ("nn.0.weight", matrix(layer.hidden_channels(), input, 1)),
-            ("nn.0.bias", vector(layer.hidden_channels(), 2)),
-            ("nn.2.weight", matrix(output, layer.hidden_channels(), 3)),
+            ("nn.0.weight", matrix(output, input, 1)),
+            ("nn.0.bias", vector(output, 2)),
+            ("nn.2.weight", matrix(output, output, 3)),
             ("nn.2.bias", vector(output, 4)),
         ],
         Op::Gat => vec![

@@ -1,8 +1,9 @@
 //! Time against the columns of a panel, against the budget, and against the edges.
 
 use certus_gnn::synth::hash_features;
-use certus_gnn::{Features, MemoryBudget, Op, Tier};
-use certus_numeric::Seed;
+use certus_gnn::{Features, GraphFile, MemoryBudget, Op, Planner, Tier};
+use certus_io::write_npy;
+use certus_numeric::{Array, Seed};
 
 use super::cases::{Bits, Case, MIB, Reference, measure};
 use super::{judged, uniform};
@@ -106,6 +107,50 @@ pub(super) fn budgets(
         y: Axis { label: "time / s".into(), log: true },
         curves: vec![Curve { name: "measured".into(), points }, Curve { name: "the planner's frontier".into(), points: estimates }],
     });
+    Ok(())
+}
+
+/// Columns of a panel where the graph is on disk: each panel reads the edges once more.
+const DISK_SLICES: [usize; 3] = [64, 32, 16];
+
+/// Time and bytes of a graph that stays on disk, over those of one in memory.
+pub(super) fn on_disk(
+    context: &Context,
+    case: &Case<'_>,
+    work: &str,
+    bits: &mut Bits,
+    reference: &mut Reference,
+    experiment: &mut Experiment,
+) -> Result<(), Failure> {
+    let (threads, folder) = (context.threads, tempfile::tempdir()?);
+    let graph = case.graph();
+    let numbers = |of: &[u64]| of.iter().map(|&k| k as i64).collect::<Vec<_>>();
+    write_npy(folder.path().join("indptr.npy"), &Array::vector(numbers(graph.indptr())))?;
+    write_npy(folder.path().join("indices.npy"), &Array::vector(graph.indices().to_vec()))?;
+    let file = GraphFile::open(folder.path())?;
+    let mut rows = Vec::new();
+    for slice in DISK_SLICES {
+        let mut timed = |planner: Planner| -> Result<_, Failure> {
+            let plan = planner.slice(slice).plan()?;
+            let (timing, _) = measure(context, "Certus", &plan, threads, Some((&mut *reference, &mut *bits)))?;
+            Ok((plan.resident.graph, plan.bytes_read, timing.wall.median))
+        };
+        let (held, _, memory) = timed(case.planner(threads))?;
+        let (held_of_disk, read, disk) = timed(case.planner_on(&file, threads))?;
+        let mib = |bytes: u64| format!("{:.1}", bytes as f64 / MIB);
+        rows.push(vec![
+            slice.to_string(),
+            mib(held),
+            mib(held_of_disk),
+            mib(read),
+            format!("{memory:.4}"),
+            format!("{:.2}", disk / memory),
+        ]);
+    }
+    let columns =
+        ["panel / columns", "graph / MiB", "graph on disk, held / MiB", "read / MiB", "in memory, wall / s", "on disk, time over that"];
+    let title = format!("Graph on disk: {work}, {threads} threads (the system's cache of files has room for it)");
+    experiment.tables.push(Table { title, columns: columns.map(String::from).to_vec(), rows });
     Ok(())
 }
 

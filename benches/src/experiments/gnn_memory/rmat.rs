@@ -15,7 +15,7 @@ use crate::peers::Exchange;
 use crate::results::Experiment;
 
 const OPS: [Op; 5] = [Op::Gcn, Op::Sage, Op::Gat, Op::Gin, Op::Sgc];
-/// The part of the bytes of full width that panels may have.
+/// The part of the bytes of two whole activations that panels may have.
 const PART: f64 = 0.6;
 const QUADRANTS: (f64, f64, f64) = (0.57, 0.19, 0.19);
 /// At this width each run takes seconds: on all threads alone.
@@ -66,7 +66,8 @@ fn more(
     let mut reference = Reference::new(&case);
     let work = format!("{}, {graph_name}", case.name());
     curves::slices(context, &case, &work, bits, &mut reference, experiment)?;
-    curves::budgets(context, &case, &work, bits, &mut reference, experiment)
+    curves::budgets(context, &case, &work, bits, &mut reference, experiment)?;
+    curves::on_disk(context, &case, &work, bits, &mut reference, experiment)
 }
 
 /// A layer to be measured.
@@ -97,7 +98,7 @@ impl Layer<'_> {
             let full = case.planner(threads).tier(Tier::Fused).plan()?;
             let (full_time, _) = measure(context, "Certus", &full, threads, Some((&mut reference, &mut *bits)))?;
             rows.push(row(work, case, &full, &full_time, rates));
-            let smaller = self.smaller(full.predicted_peak, threads)?;
+            let smaller = self.smaller(full.full_width_peak, threads)?;
             let mut panel_time = None;
             if let Some(choice) = smaller {
                 let plan = case.plan_of(&choice, threads)?;
@@ -117,7 +118,7 @@ impl Layer<'_> {
         contest.ok_or_else(|| "no number of threads".into())
     }
 
-    /// The fastest choice in memory within a part of the bytes of full width.
+    /// The fastest choice in memory within a part of the bytes of two whole activations.
     fn smaller(&self, full: u64, threads: usize) -> Result<Option<Choice>, Failure> {
         let allowed = (PART * full as f64) as u64;
         let schedule = self.case.planner(threads).schedule()?;

@@ -132,11 +132,17 @@ impl std::ops::Deref for Plan<'_> {
 }
 
 impl<'a> Plan<'a> {
-    /// The same options for some nodes alone: their receptive field is computed, nothing else, with the same bits.
+    /// Some nodes alone, planned again with the same options and run: their receptive field is computed, nothing else, with the same bits.
+    /// `run` gets that plan and says what the answer is: [`Plan::run`] for an array with a row for each node that was asked for, in that
+    /// order.
     ///
     /// # Errors
-    /// `InvalidParameter` for a node that the graph has not; as [`Planner::schedule`], the field's sizes in place of the graph's.
-    pub fn of_nodes(&self, nodes: &[u32]) -> Result<Plan<'a>, Error> {
+    /// `InvalidParameter` for a node that the graph has not; as [`Planner::schedule`], the field's sizes in place of the graph's; as `run`.
+    pub fn run_nodes<T>(&self, nodes: &[u32], run: impl FnOnce(&Plan<'a>) -> Result<T, Error>) -> Result<T, Error> {
+        run(&self.of_nodes(nodes)?)
+    }
+
+    fn of_nodes(&self, nodes: &[u32]) -> Result<Plan<'a>, Error> {
         let Some(data) = self.planner.data else { unreachable!("a plan has data") };
         let field = Field::of(data.graph, data.model.spec(), nodes)?;
         // The part is in memory.
@@ -245,7 +251,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether linear maps or aggregations come first, in layers where both are the same function; by default that which has fewer columns
-    /// over edges. It is the same result but for the last bits. In other layers (a maximum, attention) it changes nothing.
+    /// over edges, and of equally many the aggregation where that holds no more bytes (sage, graphconv, gin). It is the same result but for the last bits. In other layers (a maximum, attention) it changes nothing.
     pub fn order(self, order: Order) -> Self {
         Planner { order: Some(order), ..self }
     }
@@ -358,6 +364,7 @@ impl<'a> Planner<'a> {
         let resident = Resident {
             graph: self.graph_bytes().saturating_add(more),
             features: self.features.bytes(self.graph.nodes),
+            mapped: self.features.mapped_bytes(self.graph.nodes),
             weights: self.data.map_or(0, |data| data.model.bytes()),
         };
         let candidates = self.candidates(rows_after, output_rows);
@@ -467,7 +474,7 @@ fn widest(layer: &LayerSpec) -> usize {
     if layer.op == Op::Jk {
         return 0;
     }
-    let hidden = if layer.op == Op::Gin { layer.hidden_channels() } else { 0 };
+    let hidden = if layer.op == Op::Gin { layer.mlp_channels().into_iter().max().unwrap_or(0) } else { 0 };
     let project = if layer.project { layer.in_channels } else { 0 };
     layer.out_channels.max(hidden).max(project)
 }

@@ -79,10 +79,12 @@ pub struct Resident {
     pub features: u64,
     /// Weights of the model.
     pub weights: u64,
+    /// Features of a file that is mapped into memory: pages that the system takes back at will, and no part of the total.
+    pub mapped: u64,
 }
 
 impl Resident {
-    /// All of it.
+    /// All of it, but for what is mapped.
     pub fn total(&self) -> u64 {
         self.graph.saturating_add(self.features).saturating_add(self.weights)
     }
@@ -222,6 +224,9 @@ impl fmt::Display for Schedule {
         line(f, "two whole activations in f32", self.full_width_peak)?;
         line(f, "a message an edge (gather and scatter)", self.undecomposed_peak)?;
         line(f, "in memory beside: graph, features, weights", self.resident.total())?;
+        if self.resident.mapped > 0 {
+            line(f, "mapped from a file", self.resident.mapped)?;
+        }
         line(f, "read from files", self.bytes_read)?;
         write!(f, "{:<40} {:>12}  ({} B)", "written to the spill folder", bytes_text(self.bytes_written), self.bytes_written)?;
         if *tier == Tier::Fused && self.predicted_peak > self.full_width_peak {

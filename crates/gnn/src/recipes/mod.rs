@@ -9,11 +9,11 @@ mod neighbours;
 
 use crate::features::FeatureStats;
 use crate::graph::Normalisation;
-use crate::spec::{Join, LayerSpec, MOST_STEPS, Norm, Op, Reduce};
+use crate::spec::{Join, LayerSpec, Norm, Op, Reduce};
 use crate::steps::{Epilogue, From, INPUT, Kind, Layout, Meeting, Operator, OwnTerm, PanelOut, Propagate, Recipe, Term, Val, VectorSlot};
 use attention::{gat_concat, gat_mean, gatv2};
 use builder::Builder;
-use neighbours::{aggregate_rows, alone, beside_sliced, beside_wide};
+use neighbours::{aggregate_rotated, aggregate_rows, alone, beside_rotated, beside_wide};
 
 /// Whether the linear map or the aggregation comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ pub(crate) struct Context<'a> {
 /// The order of a layer, where both are the same function: that which was asked for, or that with fewer columns over edges.
 pub(crate) fn order(layer: &LayerSpec, input: Input, asked: Option<Order>) -> Order {
     let narrow = match layer.op {
-        Op::Gin => layer.hidden_channels(),
+        Op::Gin => layer.mlp_channels()[0],
         _ => layer.out_channels,
     };
     match (layer.op, layer.reduce()) {
@@ -56,7 +56,19 @@ pub(crate) fn order(layer: &LayerSpec, input: Input, asked: Option<Order>) -> Or
         _ if layer.project => Order::CombineFirst,
         _ if matches!(input, Input::Features(stats) if stats.is_sparse()) => Order::CombineFirst,
         _ if layer.in_channels < narrow => Order::AggregateFirst,
+        // As many columns over edges; a sum that is made row by row is held nowhere.
+        _ if layer.in_channels == narrow && sums_by_rows(layer, input) => Order::AggregateFirst,
         _ => Order::CombineFirst,
+    }
+}
+
+/// Whether a layer of equal widths takes no more bytes if it aggregates first: features in memory are read at random where they stand, and
+/// a node's own part needs the input to the end in either order.
+fn sums_by_rows(layer: &LayerSpec, input: Input) -> bool {
+    match (layer.op, input) {
+        (Op::Sage | Op::Graphconv | Op::Gin, Input::Features(_)) => !layer.skip,
+        (Op::Sage | Op::Graphconv, Input::Value(_)) => layer.root_weight,
+        _ => false,
     }
 }
 
@@ -75,15 +87,18 @@ pub(crate) fn recipes(layer: &LayerSpec, context: Context, s: usize, spill: bool
         (Op::Gin, Order::CombineFirst) => vec![gin_after(new())],
         (Op::Gin, Order::AggregateFirst) => vec![gin_before(new())],
         (Op::Sage | Op::Graphconv, Order::CombineFirst) if layer.root_weight => {
-            let mut ways = vec![beside_wide(new())];
-            // Each panel is a step.
-            if !spill && layer.out_channels.div_ceil(s) <= MOST_STEPS {
-                ways.push(beside_sliced(new()));
+            // Rounded to fewer bits, a sum that stands alone would differ.
+            if spill { vec![beside_wide(new())] } else { vec![beside_wide(new()), beside_rotated(new())] }
+        }
+        (Op::Sage | Op::Graphconv, Order::CombineFirst) => vec![alone(new())],
+        (Op::Sage | Op::Graphconv, Order::AggregateFirst) => {
+            let streamed = matches!(context.input, Input::Features(stats) if stats.is_by_blocks());
+            let mut ways = vec![aggregate_rows(new(), spill)];
+            if streamed && !spill && !layer.skip && !layer.project {
+                ways.push(aggregate_rotated(new()));
             }
             ways
         }
-        (Op::Sage | Op::Graphconv, Order::CombineFirst) => vec![alone(new())],
-        (Op::Sage | Op::Graphconv, Order::AggregateFirst) => vec![aggregate_rows(new(), spill)],
         (Op::Gat, _) if layer.heads == 1 || layer.concat => vec![gat_concat(new())],
         (Op::Gat, _) => vec![gat_mean(new())],
         (Op::Gatv2, _) => vec![gatv2(new())],
@@ -238,19 +253,30 @@ fn tag(mut b: Builder) -> Recipe {
     b.recipe(v)
 }
 
-/// The rest of GIN's network, after its first linear map.
-fn gin_end(b: Builder, hidden: Val) -> Recipe {
-    let out = b.layer.out_channels;
-    let terms = vec![Term::own(From::Value(hidden), b.matrix(1, out))];
-    let bias = b.layer.bias.then_some(VectorSlot::Bias);
-    b.finish_rows(terms, Epilogue { bias, ..Epilogue::default() }, Layout::plain(out), vec![hidden])
+/// The rest of GIN's network after its first linear map, if there is one: each map in place.
+fn gin_end(mut b: Builder, mut hidden: Val) -> Recipe {
+    let channels = b.layer.mlp_channels();
+    let last = channels.len() - 1;
+    for (map, &out) in channels.iter().enumerate().skip(1) {
+        let (terms, epilogue) = (vec![Term::own(From::Value(hidden), b.matrix(map, out))], gin_epilogue(&b, map, last));
+        if map == last {
+            return b.finish_rows(terms, epilogue, Layout::plain(out), vec![hidden]);
+        }
+        hidden = b.rows(terms, epilogue, Layout::plain(out), vec![hidden]);
+    }
+    b.finish_panels(hidden)
 }
 
-/// What stands between GIN's two linear maps.
-fn gin_hidden(b: &Builder) -> Epilogue {
+/// What follows GIN's linear map of this number.
+fn gin_epilogue(b: &Builder, map: usize, last: usize) -> Epilogue {
+    if map == last {
+        return Epilogue { bias: b.bias(), ..Epilogue::default() };
+    }
+    // Fewer than 4096.
+    let number = map as u16;
     Epilogue {
-        bias: b.layer.bias.then_some(VectorSlot::Hidden),
-        affine: b.layer.mlp_norm.map(|_| (VectorSlot::HiddenScale, VectorSlot::HiddenShift)),
+        bias: b.layer.bias.then_some(VectorSlot::Hidden(number)),
+        affine: b.layer.mlp_norm.map(|_| (VectorSlot::HiddenScale(number), VectorSlot::HiddenShift(number))),
         activation: crate::spec::Activation::Relu,
         ..Epilogue::default()
     }
@@ -260,12 +286,15 @@ const GIN_SUM: Operator = Operator { reduce: Reduce::Sum, weighted: false, drop_
 
 fn gin_after(mut b: Builder) -> Recipe {
     b.hold_skipped_features();
-    let hidden = Layout::plain(b.layer.hidden_channels());
-    let terms = vec![Term::own(b.from, b.matrix(0, hidden.width))];
+    let channels = b.layer.mlp_channels();
+    let layout = Layout::plain(channels[0]);
+    let terms = vec![Term::own(b.from, b.matrix(0, layout.width))];
     let free = b.spent();
-    let z = b.rows(terms, Epilogue::default(), hidden, free);
+    let z = b.rows(terms, Epilogue::default(), layout, free);
     b.hops += 1;
-    let epilogue = gin_hidden(&b);
+    let last = channels.len() - 1;
+    let epilogue = gin_epilogue(&b, 0, last);
+    let epilogue = if last == 0 { b.last(epilogue, layout) } else { epilogue };
     let panels = 0..b.panels(z);
     b.push(Kind::Panels { src: z, panels, operator: GIN_SUM, epilogue, out: PanelOut::Rotate, frame: (z, 0) }, vec![], vec![]);
     gin_end(b, z)
@@ -273,19 +302,29 @@ fn gin_after(mut b: Builder) -> Recipe {
 
 fn gin_before(mut b: Builder) -> Recipe {
     b.hold_skipped_features();
-    let y = match b.from {
-        From::Features => b.load(None),
-        From::Value(value) => value,
+    let channels = b.layer.mlp_channels();
+    let last = channels.len() - 1;
+    let (layout, epilogue) = (Layout::plain(channels[0]), gin_epilogue(&b, 0, last));
+    let (term, free) = match b.from {
+        // Where they stand, they are read at random.
+        From::Features if matches!(b.input, Input::Features(stats) if stats.is_dense()) => {
+            b.hops += 1;
+            (Term { over_edges: Some((GIN_SUM, false)), ..Term::own(b.from, b.matrix(0, layout.width)) }, vec![])
+        }
+        from => {
+            let y = if let From::Value(value) = from { value } else { b.load(None) };
+            b.hops += 1;
+            // A skip connection still needs the input.
+            let keep = b.layer.skip;
+            let sum = if keep { b.value(b.values[y]) } else { y };
+            let (panels, out) = (0..b.panels(y), if keep { PanelOut::Fresh(sum, 0) } else { PanelOut::Rotate });
+            b.push(Kind::Panels { src: y, panels, operator: GIN_SUM, epilogue: Epilogue::default(), out, frame: (sum, 0) }, vec![], vec![]);
+            (Term::own(From::Value(sum), b.matrix(0, layout.width)), vec![sum])
+        }
     };
-    b.hops += 1;
-    // A skip connection still needs the input.
-    let keep = b.layer.skip;
-    let sum = if keep { b.value(b.values[y]) } else { y };
-    let (panels, out) = (0..b.panels(y), if keep { PanelOut::Fresh(sum, 0) } else { PanelOut::Rotate });
-    b.push(Kind::Panels { src: y, panels, operator: GIN_SUM, epilogue: Epilogue::default(), out, frame: (sum, 0) }, vec![], vec![]);
-    let hidden = Layout::plain(b.layer.hidden_channels());
-    let terms = vec![Term::own(From::Value(sum), b.matrix(0, hidden.width))];
-    let epilogue = gin_hidden(&b);
-    let z = b.rows(terms, epilogue, hidden, vec![sum]);
+    if last == 0 {
+        return b.finish_rows(vec![term], epilogue, layout, free);
+    }
+    let z = b.rows(vec![term], epilogue, layout, free);
     gin_end(b, z)
 }

@@ -3,7 +3,7 @@
 use super::Input;
 use super::builder::Builder;
 use crate::spec::{LayerSpec, Op, Reduce};
-use crate::steps::{Epilogue, From, Kind, Layout, MatrixRef, Operator, PanelOut, Recipe, RowOut, Term, Val, VectorSlot};
+use crate::steps::{Epilogue, From, Kind, Layout, Operator, PanelOut, Recipe, RowOut, Term, Val, VectorSlot};
 
 /// The sum over neighbours of sage and graphconv.
 fn neighbours(layer: &LayerSpec) -> (Operator, Epilogue) {
@@ -39,44 +39,44 @@ pub(super) fn beside_wide(mut b: Builder) -> Recipe {
     let layout = Layout::plain(out);
     let free = spent_with(&b, from);
     let (z, r) = (b.value(layout), b.value(layout));
-    let outs = vec![
-        RowOut { terms: vec![Term::own(from, b.matrix(0, out))], epilogue: Epilogue::default(), out: z },
-        RowOut { terms: vec![Term::own(b.from, b.matrix(1, out))], epilogue: Epilogue { bias: b.bias(), ..Epilogue::default() }, out: r },
-    ];
+    let map = |from: From, slot: usize, out: Val| RowOut {
+        terms: vec![Term::own(from, b.matrix(slot, layout.width))],
+        epilogue: Epilogue::default(),
+        out,
+    };
+    let outs = vec![map(from, 0, z), map(b.from, 1, r)];
     b.push(Kind::Rows(outs), free, vec![]);
     b.hops += 1;
     let (operator, epilogue) = neighbours(b.layer);
-    let epilogue = b.last(Epilogue { accumulate: true, ..epilogue }, layout);
+    let epilogue = b.last(Epilogue { accumulate: true, bias: b.bias(), ..epilogue }, layout);
     let panels = 0..b.panels(z);
     b.push(Kind::Panels { src: z, panels, operator, epilogue, out: PanelOut::Into(r, 0), frame: (r, 0) }, vec![], vec![z]);
     b.finish_panels(r)
 }
 
-/// The same with the neighbours' part made panel by panel, from an input that stays.
-pub(super) fn beside_sliced(mut b: Builder) -> Recipe {
+/// The same with the sums by rotation, and then the node's own part from an input that stays: one activation and one panel beside it.
+pub(super) fn beside_rotated(mut b: Builder) -> Recipe {
     b.hold_skipped_features();
     let (out, from) = (b.layer.out_channels, messages(&mut b));
     let layout = Layout::plain(out);
-    let own = Epilogue { bias: b.bias(), ..Epilogue::default() };
-    let terms = vec![Term::own(b.from, b.matrix(1, out))];
-    let r = b.rows(terms, own, layout, vec![]);
+    // A projection is read no more; the input is.
+    let free = if let From::Value(value) = from
+        && b.layer.project
+    {
+        vec![value]
+    } else {
+        vec![]
+    };
+    let z = b.rows(vec![Term::own(from, b.matrix(0, out))], Epilogue::default(), layout, free);
+    b.hops += 1;
     let (operator, epilogue) = neighbours(b.layer);
-    let epilogue = b.last(Epilogue { accumulate: true, ..epilogue }, layout);
-    let count = layout.panels(b.s);
-    for k in 0..count {
-        let columns = layout.columns_of(k, b.s);
-        let terms = vec![Term::own(from, MatrixRef { slot: 0, columns: columns.clone() })];
-        let free = if k + 1 == count { spent_with(&b, from) } else { Vec::new() };
-        b.hops = 0;
-        let z = b.rows(terms, Epilogue::default(), Layout::plain(columns.len()), free);
-        b.hops = 1;
-        b.push(
-            Kind::Panels { src: z, panels: 0..1, operator, epilogue: epilogue.clone(), out: PanelOut::Into(r, k), frame: (r, k) },
-            vec![],
-            vec![z],
-        );
-    }
-    b.finish_panels(r)
+    let panels = 0..b.panels(z);
+    b.push(Kind::Panels { src: z, panels, operator, epilogue, out: PanelOut::Rotate, frame: (z, 0) }, vec![], vec![]);
+    let terms = vec![Term::own(From::Value(z), None), Term::own(b.from, b.matrix(1, out))];
+    let mut free = vec![z];
+    free.extend(b.spent());
+    let epilogue = Epilogue { bias: b.bias(), ..Epilogue::default() };
+    b.finish_rows(terms, epilogue, layout, free)
 }
 
 /// SAGE and GraphConv without the node's own part.
@@ -141,4 +141,20 @@ pub(super) fn aggregate_rows(mut b: Builder, spill: bool) -> Recipe {
     let value = b.value(layout);
     b.push(Kind::Rows(vec![RowOut { terms, epilogue, out: value }]), free, after);
     b.recipe(value)
+}
+
+/// The same of features that come by blocks: the sums by rotation, and the node's own part from the features once more.
+pub(super) fn aggregate_rotated(mut b: Builder) -> Recipe {
+    let (out, layout) = (b.layer.out_channels, Layout::plain(b.layer.out_channels));
+    let y = b.load(None);
+    b.hops += 1;
+    let (operator, epilogue) = neighbours(b.layer);
+    let panels = 0..b.panels(y);
+    b.push(Kind::Panels { src: y, panels, operator, epilogue, out: PanelOut::Rotate, frame: (y, 0) }, vec![], vec![]);
+    let mut terms = vec![Term::own(From::Value(y), b.matrix(0, out))];
+    if b.layer.root_weight {
+        terms.push(Term::own(From::Features, b.matrix(1, out)));
+    }
+    let epilogue = Epilogue { bias: b.bias(), ..Epilogue::default() };
+    b.finish_rows(terms, epilogue, layout, vec![y])
 }

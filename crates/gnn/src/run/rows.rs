@@ -141,13 +141,13 @@ impl Runner<'_> {
                                     let of = |&id: &usize| RowsOf { data: pool.panel(id), first: 0, stride: s };
                                     let panels = values.of(value).iter().map(of).collect::<Vec<_>>();
                                     let (layout, width) = (layouts[value], layouts[value].columns());
-                                    let sums = RowSums { operator, mean, width };
+                                    let sums = RowSums { operator, mean, width, one_plus_eps: params.one_plus_eps };
                                     sums.of_panels(window, rows.clone(), &panels, |k| layout.columns_of(k, s), summed)?;
                                     Input::Dense(&*summed, width)
                                 }
                                 (From::Features, Some((operator, mean)), features) => {
                                     let width = stats.columns();
-                                    let (sums, rows) = (RowSums { operator, mean, width }, rows.clone());
+                                    let (sums, rows) = (RowSums { operator, mean, width, one_plus_eps: params.one_plus_eps }, rows.clone());
                                     match features {
                                         FeatureData::Sparse(csr) => sums.of_sparse(window, rows, csr, feature_row, summed)?,
                                         FeatureData::Dense(array) if plan.feature_rows.is_none() => {
@@ -169,9 +169,10 @@ impl Runner<'_> {
                                     Input::Dense(&gathered[from_scratch.unwrap_or(0)][..count * stats.columns()], stats.columns())
                                 }
                                 (From::Features, None, FeatureData::Dense(array)) => match &plan.feature_rows {
-                                    None => {
-                                        Input::Dense(&array.as_slice()[rows.start * array.cols()..rows.end * array.cols()], array.cols())
-                                    }
+                                    None => Input::Dense(
+                                        &array.as_slice()[rows.start * stats.columns()..rows.end * stats.columns()],
+                                        stats.columns(),
+                                    ),
                                     Some(_) => Input::RowsByIndex(array),
                                 },
                                 (From::Features, None, FeatureData::Sparse(csr)) => Input::Sparse(csr),

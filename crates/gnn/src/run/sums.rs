@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use certus_numeric::Array;
-
 use crate::error::Error;
+use crate::features::DenseFeatures;
 use crate::graph::{Incoming as _, Window};
 use crate::kernels::RowsOf;
 use crate::kernels::aggregate::AggregateRow;
@@ -12,7 +11,7 @@ use crate::kernels::long::{AddPiece, Piece};
 use crate::kernels::sparse::SparseSum;
 use crate::simd::{Kernel, dispatch};
 use crate::spec::Reduce;
-use crate::steps::Operator;
+use crate::steps::{Operator, OwnTerm};
 
 /// The sum of a term over edges, or the mean.
 #[derive(Clone, Copy)]
@@ -21,12 +20,19 @@ pub(super) struct RowSums {
     pub(super) mean: bool,
     /// Columns in all.
     pub(super) width: usize,
+    /// 1 + eps of the layer, where the own row comes last.
+    pub(super) one_plus_eps: f32,
 }
 
 impl RowSums {
     /// What a row's sum is divided by.
     fn count(&self, window: &Window, i: usize) -> Option<f32> {
         Some(window.count(i)).filter(|&count| self.mean && count > 0).map(|count| count as f32)
+    }
+
+    /// What the own row is multiplied by.
+    fn own(&self) -> Option<f32> {
+        (self.operator.own == OwnTerm::OnePlusEps).then_some(self.one_plus_eps)
     }
 
     /// Of panels side by side; `columns(k)`: those of panel `k`.
@@ -45,7 +51,7 @@ impl RowSums {
                 Window::Rows(graph) => {
                     for (k, &source) in panels.iter().enumerate() {
                         let out = &mut out[columns(k)];
-                        dispatch(AggregateRow { graph, i, source, live: out.len(), operator, own: None, count, out });
+                        dispatch(AggregateRow { graph, i, source, live: out.len(), operator, own: self.own(), count, out });
                     }
                 }
                 Window::Long(row) => {
@@ -58,6 +64,10 @@ impl RowSums {
                         }
                         begins = false;
                     })?;
+                    for (k, source) in panels.iter().enumerate().filter(|_| self.own().is_some()) {
+                        let out = &mut out[columns(k)];
+                        add_dense(Reduce::Sum, false, true, self.one_plus_eps, source.row(i, 0, out.len()), out);
+                    }
                     finish(out, count);
                 }
             }
@@ -88,7 +98,7 @@ impl RowSums {
         &self,
         window: &mut Window,
         rows: Range<usize>,
-        features: &Array<f32>,
+        features: &DenseFeatures,
         row_of: impl Fn(usize) -> usize,
         out: &mut [f32],
     ) -> Result<(), Error> {
@@ -103,6 +113,9 @@ impl RowSums {
                     begins = false;
                 }
             })?;
+            if let Some(own) = self.own() {
+                add_dense(Reduce::Sum, false, true, own, features.row(row_of(i)), out);
+            }
             finish(out, count);
         }
         Ok(())

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use certus_numeric::{Array, Csr};
+use certus_numeric::Csr;
 
-use crate::features::FeatureStats;
+use crate::features::{DenseFeatures, FeatureStats};
 use crate::kernels::combine::{Combine, CombineSparse};
 use crate::kernels::epilogue::no_bound_if_nan;
 use crate::model::Params;
@@ -16,7 +16,7 @@ pub(super) enum Input<'i> {
     /// Side by side, of this width.
     Dense(&'i [f32], usize),
     /// Rows of features in memory, by their own numbers.
-    RowsByIndex(&'i Array<f32>),
+    RowsByIndex(&'i DenseFeatures),
     Sparse(&'i Csr<f32>),
 }
 

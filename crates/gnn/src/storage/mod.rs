@@ -4,6 +4,7 @@
 mod entries;
 mod features;
 mod graph;
+mod mapped;
 mod panels;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use crate::error::Error;
 
 pub use features::NpyFeatures;
 pub use graph::GraphFile;
+pub(crate) use mapped::MappedFeatures;
 pub(crate) use panels::PanelFile;
 
 /// Reads at an offset, from any thread.

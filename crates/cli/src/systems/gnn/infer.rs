@@ -25,7 +25,7 @@ pub(super) struct Infer {
     /// Its weights: .safetensors or .npz
     #[arg(long, value_name = "FILE")]
     weights: InFile,
-    /// Features in place of those in the graph's file: .npy (dense, streamed) or SciPy's sparse .npz
+    /// Features in place of those in the graph's file: .npy (dense, streamed or mapped) or SciPy's sparse .npz
     #[arg(long, value_name = "FILE")]
     features: Option<InFile>,
     #[command(flatten)]
@@ -81,7 +81,7 @@ impl Verb for Infer {
     ];
 
     fn run(&self, ctx: &Context) -> Result<Report, CliError> {
-        let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref(), &self.schedule)?;
+        let data = Data::read(&self.graph, &self.model, &self.weights, self.features.as_ref(), &self.schedule, ctx)?;
         let plan = self.schedule.apply(data.planner()).plan()?;
         let staged = ctx.stage(&self.out)?;
         let solution = match plan.run_to_npy(staged.path(), self.head.into(), ctx.observer()) {

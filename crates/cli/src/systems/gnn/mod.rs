@@ -8,6 +8,7 @@ use certus_io::{NamedTensor, NpzWriter, write_safetensors};
 use certus_numeric::{Array, Seed};
 use serde_json::{Map, Value};
 
+use crate::context::Context;
 use crate::error::{CliError, Exit, Explain};
 use crate::verb::System;
 
@@ -72,6 +73,15 @@ impl Explain for Error {
             _ => Map::new(),
         }
     }
+}
+
+/// Refuses to go on after Ctrl-C: for verbs that read files and have no observer.
+fn go_on(ctx: &Context) -> Result<(), CliError> {
+    if !ctx.stopped() {
+        return Ok(());
+    }
+    let stopped = CliError::new("Stopped", "stopped while files were read; nothing was written", "Run it again to the end.");
+    Err(stopped.with_exit(Exit::NotReached))
 }
 
 const COMMUNITIES: [usize; 4] = [300, 250, 250, 200];

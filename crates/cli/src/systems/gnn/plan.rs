@@ -29,7 +29,7 @@ pub(super) struct Plan {
     /// Its weights: .safetensors or .npz
     #[arg(long, value_name = "FILE", required_unless_present = "sizes")]
     weights: Option<InFile>,
-    /// Features in place of those in the graph's file: .npy (dense, streamed) or SciPy's sparse .npz
+    /// Features in place of those in the graph's file: .npy (dense, streamed or mapped) or SciPy's sparse .npz
     #[arg(long, value_name = "FILE")]
     features: Option<InFile>,
     /// The graph's sizes in place of a graph: nodes=N,edges=M[,max-degree=D]
@@ -45,12 +45,12 @@ impl Verb for Plan {
         "certus gnn plan --sizes nodes=169343,edges=1166243 --model arxiv.json --spill .",
     ];
 
-    fn run(&self, _: &Context) -> Result<Report, CliError> {
+    fn run(&self, ctx: &Context) -> Result<Report, CliError> {
         self.schedule.check()?;
         let schedule = match (&self.sizes, &self.graph, &self.weights) {
             (Some(sizes), ..) => from_sizes(&read_spec(&self.model)?, *sizes, &self.schedule).schedule()?,
             (None, Some(graph), Some(weights)) => {
-                let data = Data::read(graph, &self.model, weights, self.features.as_ref(), &self.schedule)?;
+                let data = Data::read(graph, &self.model, weights, self.features.as_ref(), &self.schedule, ctx)?;
                 self.schedule.apply(data.planner()).plan()?.schedule().clone()
             }
             // clap asks for one or the other.

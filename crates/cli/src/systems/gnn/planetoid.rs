@@ -50,8 +50,8 @@ fn plain_name(text: &str) -> Result<String, String> {
 impl Verb for Planetoid {
     const EXAMPLES: &'static [&'static str] = &["certus gnn import planetoid . --name tiny --out tiny.npz"];
 
-    fn run(&self, _: &Context) -> Result<Report, CliError> {
-        let mut data = DataSet::read(&Folder { dir: &self.dir, name: &self.name })?;
+    fn run(&self, ctx: &Context) -> Result<Report, CliError> {
+        let mut data = DataSet::read(&Folder { dir: &self.dir, name: &self.name, ctx })?;
         if !self.features_as_stored {
             normalise(&mut data.features);
         }
@@ -72,11 +72,13 @@ impl Verb for Planetoid {
 struct Folder<'a> {
     dir: &'a Path,
     name: &'a str,
+    ctx: &'a Context,
 }
 
 impl Folder<'_> {
     /// The file's name for messages, and its content.
     fn file(&self, part: &str) -> Result<(String, Vec<u8>), CliError> {
+        super::go_on(self.ctx)?;
         let path = self.dir.join(format!("ind.{}.{part}", self.name));
         let name = path.display().to_string();
         if !path.is_file() {

@@ -12,6 +12,7 @@ use certus_gnn::{
 use certus_io::Source;
 
 use crate::args::InFile;
+use crate::context::Context;
 use crate::error::CliError;
 use crate::outputs::reason;
 use crate::report::Report;
@@ -132,6 +133,11 @@ pub(super) struct ScheduleArgs {
     /// The graph is then an .npz that is not compressed (np.savez), or a folder with indptr.npy, indices.npy and perhaps edge_weight.npy.
     #[arg(long)]
     pub(super) graph_on_disk: bool,
+    /// Map the file of --features into memory in place of reading it in blocks: its pages are the system's, and outside the budget
+    ///
+    /// An .npy file of float32 in C order, which must not change meanwhile. Linux only.
+    #[arg(long)]
+    pub(super) features_mapped: bool,
     /// What activations are kept in
     #[arg(long, value_enum, default_value_t)]
     precision: PrecisionArg,
@@ -262,6 +268,7 @@ impl Data {
         weights: &InFile,
         features: Option<&InFile>,
         args: &ScheduleArgs,
+        ctx: &Context,
     ) -> Result<Data, CliError> {
         args.check()?;
         whole("--graph", graph)?;
@@ -269,6 +276,7 @@ impl Data {
         let spec = read_spec(model)?;
         let weights = Weights::read(weights.path())?;
         let model = Model::new(spec, &weights)?;
+        super::go_on(ctx)?;
         let (graph, own) = if args.graph_on_disk {
             let (graph, own) = open_graph(graph.path())?;
             (AnyGraph::Disk(Box::new(graph)), own)
@@ -276,8 +284,19 @@ impl Data {
             let (graph, own) = read_graph(graph.path())?;
             (AnyGraph::Memory(graph), own)
         };
-        let features = choose_features(features, own)?;
+        super::go_on(ctx)?;
+        let features = match (args.features_mapped, features) {
+            (true, Some(file)) => {
+                whole("--features", file)?;
+                Features::mapped(file.path())?
+            }
+            (true, None) => {
+                return Err(InputError::parameter("--features-mapped", "given without --features", "given with FILE.npy").into());
+            }
+            (false, features) => choose_features(features, own)?,
+        };
         let features = if args.precision == PrecisionArg::Int8 { features.int8()? } else { features };
+        super::go_on(ctx)?;
         Ok(Data { model, graph, features })
     }
 
@@ -289,12 +308,13 @@ impl Data {
     }
 }
 
-/// A planner from sizes alone: features dense and streamed, or in memory in 8 bits.
+/// A planner from sizes alone: features dense and streamed or mapped, or in memory in 8 bits.
 pub(super) fn from_sizes<'a>(spec: &'a ModelSpec, sizes: Sizes, args: &ScheduleArgs) -> Planner<'a> {
     let graph = GraphStats { nodes: sizes.nodes, edges: sizes.edges, weighted: false };
     let columns = spec.in_channels();
     let features = match args.precision {
         PrecisionArg::Int8 => FeatureStats::Int8 { columns },
+        _ if args.features_mapped => FeatureStats::Mapped { columns },
         _ => FeatureStats::Streamed { columns, entry_bytes: 4 },
     };
     let planner = args.apply(Planner::from_stats(spec, graph, features));
@@ -311,6 +331,7 @@ pub(super) fn report(report: Report, schedule: &Schedule) -> Report {
         .metric("undecomposed_peak", schedule.undecomposed_peak)
         .metric("full_width_peak", schedule.full_width_peak)
         .metric("resident_bytes", schedule.resident.total())
+        .metric("mapped_bytes", schedule.resident.mapped)
         .metric("overhead_bytes", schedule.overhead)
         .metric("tier", schedule.tier.to_string())
         .metric("graph_on_disk", schedule.graph_on_disk)
