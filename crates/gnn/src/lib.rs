@@ -37,7 +37,6 @@
 //! Sources: Zhou et al., optimizing memory efficiency of GNNs on edge platforms, RTAS 2021 (feature decomposition); Kipf and Welling 2017; Hamilton et al.
 //! 2017; Veličković et al. 2018; Brody et al. 2022; Xu et al. 2019; Wu et al. 2019; Klicpera et al. 2019; Morris et al. 2019; Du et al. 2017.
 
-mod arena;
 mod certificate;
 mod cost;
 mod error;

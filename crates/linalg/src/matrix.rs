@@ -1,6 +1,7 @@
 //! A matrix of data: dense or sparse.
 
 use certus_contract::InputError;
+use certus_numeric::memory::zeros;
 use certus_numeric::sum::par_blocks;
 use certus_numeric::{Array, Csr};
 use rayon::prelude::*;
@@ -113,7 +114,7 @@ impl Matrix<'_> {
     /// If a vector has not d entries.
     pub fn absolute_times_all<const K: usize>(&self, ys: [&[f64]; K]) -> [Vec<f64>; K] {
         assert!(ys.iter().all(|y| y.len() == self.cols()), "a matrix with {} columns times vectors of other lengths", self.cols());
-        let mut products = ys.map(|_| vec![0.0; self.rows()]);
+        let mut products = ys.map(|_| zeros(self.rows()));
         let height = RowBlocks::new(*self).height;
         let block = |(first, mut products): (usize, [&mut [f64]; K])| {
             for i in 0..height.min(self.rows() - first) {

@@ -14,6 +14,7 @@
 //! | [`exp`] | the exponential of slices, within 1 ulp |
 //! | [`softmax`] | row softmax and log-sum-exp |
 //! | [`lbfgs`] | the history of limited-memory BFGS |
+//! | [`memory`] | long vectors in large pages |
 //! | [`sum`] | sums, dot products and block reductions in a fixed order |
 #![deny(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod array;
 pub mod exp;
 pub mod intervals;
 pub mod lbfgs;
+pub mod memory;
 pub mod quadrature;
 pub mod real;
 pub mod roots;

@@ -8,6 +8,7 @@ use certus_linalg::product::weighted_gram;
 use certus_linalg::{Error as LinearAlgebraError, Mat};
 use certus_newton::Objective;
 use certus_numeric::ScaledValue;
+use certus_numeric::memory::zeros;
 use certus_numeric::sum::{dot, max_abs, norm2, par_dot};
 
 use crate::point::{PlainRows, Point, Row, RowDerivatives, plain_row};
@@ -107,7 +108,7 @@ impl<'p, 'a> Loss<'p, 'a> {
         let (of_z, of_v) = (if has_row_reg { n } else { 0 }, if link == Link::Exp { 0 } else { n });
         for (values, len) in [(&mut z, of_z), (&mut u, n), (&mut v, of_v), (&mut g, n), (&mut h, n)] {
             if values.len() != len {
-                *values = vec![0.0; len];
+                *values = zeros(len);
             }
         }
         let block = |first: usize, now: &mut [f64], [z, u, v, g, h]: [&mut [f64]; 5]| {

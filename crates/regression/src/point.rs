@@ -1,6 +1,7 @@
 //! What is kept of a point: the predictor, its powers, and the derivatives of each row.
 
 use certus_numeric::ScaledValue;
+use certus_numeric::memory::zeros;
 use rayon::prelude::*;
 
 use crate::problem::Form;
@@ -92,7 +93,7 @@ pub(crate) struct PlainRows {
 impl RowDerivatives {
     /// Row by row, in parallel; `size` is the sum of the rows' squares, `u` holds the second column alone, if any.
     pub(crate) fn of_rows(n: usize, second: bool, row: impl Fn(usize) -> Row + Sync) -> RowDerivatives {
-        let (mut g, mut h, mut u) = (vec![0.0; n], vec![0.0; n], vec![0.0; if second { n } else { 0 }]);
+        let (mut g, mut h, mut u) = (zeros(n), zeros(n), zeros(if second { n } else { 0 }));
         let block = |first: usize, g: &mut [f64], h: &mut [f64], u: &mut [f64]| {
             let mut size = 0.0;
             for k in 0..g.len() {

@@ -1,6 +1,7 @@
 //! u and u' of many numbers, with one exponent taken out.
 
 use certus_numeric::exp::exp_slice;
+use certus_numeric::memory::zeros;
 use rayon::prelude::*;
 
 use crate::problem::Link;
@@ -8,7 +9,7 @@ use crate::rows::BLOCK;
 
 /// u(z) e^-m and u'(z) e^-m, the second empty for exp.
 pub(crate) fn powers(link: Link, z: &[f64], m: f64) -> (Vec<f64>, Vec<f64>) {
-    let (mut u, mut v) = (vec![0.0; z.len()], vec![0.0; if link == Link::Exp { 0 } else { z.len() }]);
+    let (mut u, mut v) = (zeros(z.len()), zeros(if link == Link::Exp { 0 } else { z.len() }));
     if z.len() <= BLOCK {
         powers_into(link, z, m, &mut u, &mut v);
         return (u, v);

@@ -1,5 +1,6 @@
 //! Loops over the rows of a problem, in parallel blocks: the same bits on any number of threads.
 
+use certus_numeric::memory::zeros;
 use certus_numeric::sum::par_blocks;
 use rayon::prelude::*;
 
@@ -11,7 +12,7 @@ pub(crate) fn each_row(n: usize, f: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
     if n <= BLOCK {
         return (0..n).map(f).collect();
     }
-    let mut values = vec![0.0; n];
+    let mut values = zeros(n);
     let block = |(k, values): (usize, &mut [f64])| values.iter_mut().enumerate().for_each(|(i, value)| *value = f(k * BLOCK + i));
     values.par_chunks_mut(BLOCK).enumerate().for_each(block);
     values

@@ -64,7 +64,8 @@ pub(super) fn crossover(context: &Context, experiment: &mut Experiment) -> Resul
     const NAMES: [&str; 4] = ["exact", "sampled", "matrix-free", "automatic"];
     let rows_grid = context.size(vec![3_000, 30_000], vec![2_000]);
     let columns_grid = context.size(vec![30, 100, 300], vec![30, 100]);
-    let protocol = Protocol { runs: 3, budget: Duration::from_secs(context.size(3, 1)), ..Protocol::default() };
+    // Short fits, compared with each other: many runs of them.
+    let protocol = Protocol { runs: 15, budget: Duration::from_secs(context.size(3, 1)), ..Protocol::default() };
     let mut curves = NAMES.map(|name| Curve { name: name.into(), points: Vec::new() });
     let (mut rows, mut worst) = (Vec::new(), 0.0f64);
     let largest = rows_grid.last().copied();

@@ -18,7 +18,6 @@ use certus_io::NpyWriter;
 use certus_numeric::Array;
 use half::f16;
 
-use crate::arena::zeros;
 use crate::certificate::{MemoryFacts, certificate, is_certified};
 use crate::error::Error;
 use crate::graph::Buffers;
@@ -269,4 +268,15 @@ impl Plan<'_> {
     fn solution<T>(&self, output: T, facts: MemoryFacts) -> Solution<T> {
         Solution { output, facts, status: Status::Done, warnings: self.warnings(), certificate: certificate(&facts) }
     }
+}
+
+/// So many zeros, in large pages where the system has them: rows at random places of a panel lie on as many pages.
+///
+/// # Errors
+/// `OutOfMemory` where the system does not give so much.
+fn zeros<T: bytemuck::Zeroable>(numbers: usize) -> Result<Vec<T>, Error> {
+    let refused = |()| Error::OutOfMemory { bytes: (numbers as u64).saturating_mul(size_of::<T>() as u64) };
+    let zeros = bytemuck::try_zeroed_vec(numbers).map_err(refused)?;
+    certus_numeric::memory::prefer_large_pages(&zeros);
+    Ok(zeros)
 }
