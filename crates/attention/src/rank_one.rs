@@ -87,7 +87,15 @@ impl RankOne {
             let keys = Array::from_fn(columns.len(), centre.len(), |j, k| columns[j].sqrt() * (head.a2.row(j)[k] - centre[k]));
             factors.push((queries, keys));
         }
-        RankOne { factors, distance: if squares > 0.0 { (off.max(0.0) / squares).sqrt() } else { 0.0 } }
+        // Squares that overflow say nothing: far away.
+        let distance = if !(off.is_finite() && squares.is_finite()) {
+            f64::MAX
+        } else if squares > 0.0 {
+            (off.max(0.0) / squares).sqrt()
+        } else {
+            0.0
+        };
+        RankOne { factors, distance }
     }
 
     /// `scale² Σ A1ᵀ diag(u) A1 ⊗ A2ᵀ diag(v) A2`, exactly or from a sketch of so many rows; `kind` is one of those with a weight of rank one.

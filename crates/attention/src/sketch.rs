@@ -68,7 +68,8 @@ pub struct SketchFacts {
 }
 
 impl SketchFacts {
-    /// The largest distance of an eigenvalue of `P⁻¹ H` from 1: `(1 - ε) P <= H <= (1 + ε) P`.
+    /// The largest distance of those eigenvalues from 1: an estimate, from below, of the least ε with `(1 - ε) P <= H <= (1 + ε) P`, P with
+    /// the little of the metric that is added to precondition.
     pub fn epsilon(&self) -> f64 {
         (self.eigenvalues.0 - 1.0).abs().max((self.eigenvalues.1 - 1.0).abs())
     }

@@ -312,7 +312,7 @@ impl Kernel for Times<'_> {
     }
 }
 
-/// As [`Times`] for fewer columns than a register has lanes, with the same bits.
+/// As [`Times`] for three columns at most, with the same bits as in registers of four lanes and more.
 #[inline(always)]
 fn times_narrow<const D: usize>(rows: &[f64], x: &[f64], y: &mut [f64]) {
     let x: [f64; D] = std::array::from_fn(|j| x[j]);

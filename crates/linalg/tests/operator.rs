@@ -86,3 +86,33 @@ fn operators_have_the_same_bits_on_any_number_of_threads() {
             .collect::<Vec<f64>>()
     });
 }
+
+#[test]
+fn few_columns_and_several_vectors_have_the_bits_of_the_plain_loops() {
+    for d in 1..=3 {
+        for n in [1, 3, 4, 5, 30, 1000] {
+            let (dense, sparse) = both((10 * n + d) as u64, n, d);
+            let (x, y) = (numbers(1, d), numbers(2, n));
+            let a = Matrix::from(&dense);
+            let product = (0..n).map(|i| dense.row(i).iter().zip(&x).fold(0.0, |sum, (a, x)| sum + a * x)).collect::<Vec<_>>();
+            assert_eq!(a.times(&x), product);
+            if n <= 30 {
+                let mut back = vec![0.0; d];
+                for first in (0..n / 4 * 4).step_by(4) {
+                    for (j, sum) in back.iter_mut().enumerate() {
+                        let term = |k: usize| y[first + k] * dense.row(first + k)[j];
+                        *sum += (term(0) + term(1)) + (term(2) + term(3));
+                    }
+                }
+                for i in n / 4 * 4..n {
+                    back.iter_mut().zip(dense.row(i)).for_each(|(sum, a)| *sum += y[i] * a);
+                }
+                assert_eq!(a.transpose_times(&y), back);
+            }
+            let other = x.iter().map(|x| 1.0 - x).collect::<Vec<_>>();
+            for a in [a, Matrix::from(&sparse)] {
+                assert_eq!(a.absolute_times_all([&x, &other]), [a.absolute_times(&x), a.absolute_times(&other)]);
+            }
+        }
+    }
+}

@@ -68,6 +68,10 @@ impl Answer {
         let (before, after) = (self.point.loss(), point.loss());
         if after.ratio(before) <= 1.0 + 1e-9 || after <= before + loss.rounding(&point) {
             self.gradient = loss.gradient(&point);
+            // What is proven is proven of the Hessian here.
+            if matches!(self.curvature, Known::Present(_)) {
+                self.curvature = Known::Present(loss.hessian(&point));
+            }
             (self.x, self.point) = (x, point);
         }
     }

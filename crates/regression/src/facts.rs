@@ -343,13 +343,19 @@ impl<'p, 'a> Proof<'p, 'a> {
             };
             if let Some(part) = part {
                 let bounds = bounds.map(|norms| RowNorms::bounds(norms, part));
-                return Proof { positive: positive.within(part), errors, bounds };
+                let mut positive = positive.within(part);
+                if let (Known::Earlier(_), Some(positive)) = (&answer.curvature, &mut positive) {
+                    // By how much the rows have grown since is not known.
+                    positive.excess = f64::INFINITY;
+                }
+                return Proof { positive, errors, bounds };
             }
             let positive = Positive::prove(h, &sizes, &errors.of_hessian(), p.rows());
             return Proof { positive, errors, bounds: None };
         }
         let errors = Rounding::new(loss, answer, p.a().absolute_times(&absolute));
-        let positive = if all_positive { None } else { Positive::prove(h, &sizes, &errors.of_hessian(), p.rows()) };
+        let unproven = all_positive || matches!(answer.curvature, Known::Earlier(_));
+        let positive = if unproven { None } else { Positive::prove(h, &sizes, &errors.of_hessian(), p.rows()) };
         Proof { positive, errors, bounds: None }
     }
 }

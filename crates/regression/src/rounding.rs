@@ -13,6 +13,8 @@ use crate::rows::{chain, each_row, max_rows, sum_rows};
 
 /// Unit roundoff.
 const UNIT: f64 = 0.5 * f64::EPSILON;
+/// More than what the few products of a row lose that are below the least number with all its digits, for each unit of weight.
+const UNDERFLOW: f64 = 1e-322;
 
 /// The rounding of one point.
 pub(crate) struct Rounding<'p, 'a> {
@@ -132,7 +134,8 @@ impl<'p, 'a> Rounding<'p, 'a> {
             Form::Plain => {
                 let (v, error) = (self.point.v()[i].abs(), self.relative(i) * size);
                 let residual = (self.point.u[i] - p.b()[i] * self.target_scale).abs();
-                p.weight(i) * ((v + residual) * 2.0 * error + error * error) + 6.0 * UNIT * v * self.residual(i)
+                let rounded = p.weight(i) * ((v + residual) * 2.0 * error + error * error) + 6.0 * UNIT * v * self.residual(i);
+                rounded + UNDERFLOW * (1.0 + p.weight(i))
             }
             Form::Rescaled => self.of_sums * size * (self.residual(i) + self.shared),
             Form::Normalised => self.of_sums * self.kappa * self.share(i) * (self.residual(i) + self.shared),
@@ -169,7 +172,7 @@ impl<'p, 'a> Rounding<'p, 'a> {
             Form::Plain => {
                 let error = self.relative(i);
                 let terms = p.weight(i) * size * size + size * self.residual(i);
-                (4.0 * error * (1.0 + error) + 8.0 * UNIT) * terms
+                (4.0 * error * (1.0 + error) + 8.0 * UNIT) * terms + UNDERFLOW * (1.0 + p.weight(i))
             }
             Form::Rescaled => self.of_sums * size * (p.weight(i) * size + self.residual(i) + self.shared),
             Form::Normalised => {

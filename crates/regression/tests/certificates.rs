@@ -451,3 +451,18 @@ fn a_target_that_sets_the_scale_costs_digits_that_the_radius_counts() {
     let error = (x - b[0].ln()).abs();
     assert!(radius(&solution).is_none_or(|radius| radius >= error), "{error:e}\n{}", solution.certificate);
 }
+
+#[test]
+fn nothing_is_proven_of_rows_whose_curvature_underflows() {
+    // The second row's u² is below the least number with all its digits, and its gradient, which is not zero, rounds to zero: x is 1e-13
+    // from the stationary point, and all that rounding is relative to has vanished.
+    let a = Array::matrix(2, 2, vec![1.0, 0.0, 0.0, 1e10]).expect("a matrix");
+    let z: f64 = -372.5;
+    let b = [0.0, 1.001 * z.exp()];
+    let problem = Problem::new(&a, &b, Link::Exp, Form::Plain).expect("a problem");
+    let problem = problem.with_data_weights(&[0.0, 1.0]).and_then(|p| p.with_row_reg(&[1.0, 0.0])).expect("a problem");
+    let solution = problem.certify(&[0.0, z / 1e10], Certify::Cheap).expect("a value");
+    if let Outcome::ProvenLocalMinimum { radius } | Outcome::ProvenGlobalMinimum { radius } = solution.outcome {
+        assert!(radius >= 0.9e-13, "within {radius}: {}", solution.certificate);
+    }
+}

@@ -323,11 +323,15 @@ impl Problem<'_> {
         let rank_one::Scratch { left, map, row, .. } = scratch;
         weights.copy_from_slice(self.maps_of(point, k, left, map));
         let h = &point.h[block.sequence][0][..seen * self.dv];
-        let (squares, out) = (h.chunks_exact(self.dv).map(|h| dot(h, h)).collect::<Vec<_>>(), shaped(row, count, self.dv));
+        // The variance of a row's values is that of the values less any centre: less their mean, it does not cancel.
+        let mut centre = vec![0.0; self.dv];
+        h.chunks_exact(self.dv).for_each(|h| centre.iter_mut().zip(h).for_each(|(c, h)| *c += h / seen as f64));
+        let from_centre = |h: &[f64]| h.iter().zip(&centre).map(|(h, c)| (h - c).powi(2)).sum::<f64>();
+        let (squares, out) = (h.chunks_exact(self.dv).map(from_centre).collect::<Vec<_>>(), shaped(row, count, self.dv));
         let z = &point.z[block.sequence][block.rows.start * self.d3..block.rows.end * self.d3];
         product(out, Destination::Replace, 1.0, rows_of(z, count, self.d3), self.head_of_y(&point.y, 0));
         for (weights, out) in weights.chunks_exact_mut(seen).zip(out.chunks_exact(self.dv)) {
-            let factor = 2.0 * (dot(weights, &squares) - dot(out, out)).max(0.0);
+            let factor = 2.0 * (dot(weights, &squares) - from_centre(out)).max(0.0);
             weights.iter_mut().for_each(|w| *w *= factor);
         }
     }

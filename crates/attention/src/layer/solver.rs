@@ -179,8 +179,8 @@ impl Solver {
         // Steps have no part along what no row of attention sees.
         let keys = problem.scores.centred_keys()?;
         let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
-        let found =
-            minimise(&minimiser, &loss, centred.as_ref().unwrap_or(&problem.scores), method, self.sketch, x, self.seed, &mut watch)?;
+        let scores = centred.as_ref().unwrap_or(&problem.scores);
+        let found = minimise(&minimiser, &loss, scores, method, self.sketch, x, self.seed, &mut watch)?;
         let Minimum { point: Some(point), stop, iterations, whole_steps, trace, .. } = found else { return Err(overflow()) };
         let trace = std::iter::once(loss_start).chain(trace.into_iter().map(f64::exp)).collect();
         // The steps of the others move Y as well.
@@ -191,10 +191,10 @@ impl Solver {
             status: stop.status(),
             iterations,
             other_steps: iterations - newton_steps,
-            start_distance: Some(problem.scores.logit_distance(&change)),
+            start_distance: Some(scores.logit_distance(&change)),
             method,
         };
-        let sketch = sketch_facts(&loss, &problem.scores, method, self.sketch, &point, self.seed);
+        let sketch = sketch_facts(&loss, scores, method, self.sketch, &point, self.seed);
         let solution = self.finish(problem, point, course, trace)?;
         Ok(Solution { facts: Facts { sketch, ..solution.facts }, ..solution })
     }
@@ -235,8 +235,9 @@ impl Solver {
                 let scores = problem.scores.with_keys(&keys);
                 let centred =
                     Problem { scores, outputs: problem.outputs.clone(), gram3: problem.gram3.clone(), y0: problem.y0.clone(), ..*problem };
-                let seen = centred.point(&point.x, Some(&point.y), true)?.ok_or_else(overflow)?;
-                centred.kantorovich(&seen, course.start_distance, self.certify).unwrap_or(None)
+                // Where centred keys give no value, nothing is known.
+                let seen = centred.point(&point.x, Some(&point.y), true)?;
+                seen.and_then(|seen| centred.kantorovich(&seen, course.start_distance, self.certify).unwrap_or(None))
             }
         };
         facts.norms = problem.norms(&point)?;

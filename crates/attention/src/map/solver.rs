@@ -185,7 +185,7 @@ impl Solver {
         let newton_steps = if method.solves_exactly() { whole_steps } else { 0 };
         course.iterations += iterations;
         (course.status, course.other_steps) = (stop.status(), course.iterations - newton_steps);
-        let sketch = sketch_facts(&loss, &problem.scores, method, self.sketch, &point, self.seed);
+        let sketch = sketch_facts(&loss, scores, method, self.sketch, &point, self.seed);
         let solution = self.finish(problem, &point, start.as_slice(), loss_start, course, trace)?;
         Ok(Solution { facts: Facts { sketch, ..solution.facts }, ..solution })
     }
@@ -234,20 +234,21 @@ impl Solver {
         trace: Vec<f64>,
     ) -> Result<Solution, Error> {
         let change = point.x.iter().zip(start).map(|(x, start)| x - start).collect::<Vec<_>>();
-        let start_distance = (!trace.is_empty()).then(|| problem.scores.logit_distance(&change));
+        let keys = problem.centred_keys()?;
+        let centred = keys.as_ref().map(|keys| problem.scores.with_keys(keys));
+        let start_distance = (!trace.is_empty()).then(|| centred.as_ref().unwrap_or(&problem.scores).logit_distance(&change));
         let course = Course { start_distance, ..course };
         let mut facts = Facts::of(&problem.scores, course)?;
         facts.rescaled = problem.form == Form::Rescaled;
         facts.targets = problem.targets.iter().map(|b| b.len()).sum();
         let gradient = ScaledValue::new(norm2(&problem.gradient(point)), point.log_unit);
         facts.gradient = (gradient.to_f64().unwrap_or(f64::MAX), 0.0);
-        facts.kantorovich = match problem.centred_keys()? {
+        facts.kantorovich = match centred {
             None => problem.kantorovich(point, start_distance, self.certify).unwrap_or(None),
-            Some(keys) => {
-                let scores = problem.scores.with_keys(&keys);
+            Some(scores) => {
                 let centred = Problem { scores, form: problem.form, targets: problem.targets.clone(), squares: problem.squares.clone() };
-                let seen = centred.point(&point.x, true).ok_or_else(overflow)?;
-                centred.kantorovich(&seen, start_distance, self.certify).unwrap_or(None)
+                // Where centred keys give no value, nothing is known.
+                centred.point(&point.x, true).and_then(|seen| centred.kantorovich(&seen, start_distance, self.certify).unwrap_or(None))
             }
         };
         facts.norms = problem.norms(point)?;

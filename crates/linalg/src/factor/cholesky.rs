@@ -26,7 +26,7 @@ impl Cholesky {
         Cholesky::in_place(name, Mat::from_fn(a.nrows(), a.ncols(), |i, j| if i >= j { a[(i, j)] } else { 0.0 }))
     }
 
-    /// As [`Cholesky::new`] in the memory of the matrix, whose upper triangle must be zero.
+    /// As [`Cholesky::new`], in the memory of the matrix.
     ///
     /// # Errors
     /// As [`Cholesky::new`].
@@ -38,6 +38,9 @@ impl Cholesky {
         let d = lower.nrows();
         super::require_finite("Cholesky factorisation", lower.as_ref())?;
         if d <= SMALL {
+            for j in 0..d {
+                lower.col_mut(j).subrows_mut(0, j).fill(0.0);
+            }
             return match factor_by_columns(&mut lower) {
                 Ok(()) => Ok(Cholesky { lower }),
                 Err(row) => Err(Error::NotPositiveDefinite { matrix: name.to_owned(), row }),
