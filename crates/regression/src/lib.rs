@@ -47,6 +47,7 @@ mod point;
 mod positive;
 mod powers;
 mod problem;
+mod proof;
 mod rounding;
 mod rows;
 mod sampling;
